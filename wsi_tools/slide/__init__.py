@@ -1,0 +1,94 @@
+"""Slides: what every reader gives, the readers by name, and how one is opened."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from wsi_tools.registry import Registry
+from wsi_tools.slide.info import Bounds, Channel, Layout, Level, Resolution, SlideInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "READERS",
+    "Bounds",
+    "Channel",
+    "Layout",
+    "Level",
+    "Resolution",
+    "Slide",
+    "SlideInfo",
+    "open_slide",
+]
+
+READERS = Registry(
+    "wsi_tools.readers",
+    {
+        "openslide": "wsi_tools.slide.openslide:OpenSlideReader",
+        "tiffslide": "wsi_tools.slide.tiffslide:TiffSlideReader",
+        "image": "wsi_tools.slide.image:ImageReader",
+    },
+)
+
+
+class Slide(Protocol):
+    """An open slide. One thread uses a handle at a time; each thread takes its own by `reopen`."""
+
+    info: SlideInfo
+
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> "NDArray[np.uint8]":
+        """Read a rectangle of one level; x, y, width and height are pixels of that level.
+
+        Whatever lies outside the slide, or is transparent, is white.
+
+        Returns:
+            uint8 (height, width, 3), red first.
+
+        Raises:
+            SlideError: the pixels cannot be decoded; the handle may be unusable from then on.
+        """
+        ...
+
+    def reopen(self) -> "Slide":
+        """Give a fresh handle on the same file, through the same reader."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file; may be called twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_slide(
+    path: str | Path,
+    *,
+    reader: str = "auto",
+    mpp_override: float | None = None,
+    mpp_fallback: float | None = None,
+    mpp_manifest: float | None = None,
+) -> Slide:
+    """Open a slide with the reader named, or with the first that can by the rule of `auto`.
+
+    Raises:
+        SlideError: no reader could open it; the message keeps every reader's reason.
+        InputError: there is no reader of that name.
+    """
+    from wsi_tools.slide.opening import open_with  # readers bring numpy; `--help` must not
+
+    return open_with(
+        Path(path),
+        reader=reader,
+        mpp_override=mpp_override,
+        mpp_fallback=mpp_fallback,
+        mpp_manifest=mpp_manifest,
+    )
