@@ -7,6 +7,7 @@
     │   ├── SlideError                       ... and the file is a slide
     │   ├── WeightsError                     ... and the file holds weights
     │   └── StoreError                       ... and the file is in a store
+    │       └── BusyError                    ... which another worker holds
     ├── UnavailableError  (RuntimeError) 5   a package, device, gated weight or disk space is not here
     └── InterruptedRunError (RuntimeError) 75  stopped on request; run again to continue
 
@@ -19,6 +20,7 @@ stands in for. A message says *what, where, what next*::
 from typing import ClassVar
 
 __all__ = [
+    "BusyError",
     "DataError",
     "IncompleteError",
     "InputError",
@@ -65,6 +67,10 @@ class WeightsError(DataError):
 
 class StoreError(DataError):
     """A store is torn, of another format, or was made by a different request."""
+
+
+class BusyError(StoreError):
+    """Another worker is writing the slide's store, or has taken it over."""
 
 
 class UnavailableError(WsiToolsError, RuntimeError):
