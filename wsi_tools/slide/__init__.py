@@ -79,16 +79,20 @@ def open_slide(
 ) -> Slide:
     """Open a slide with the reader named, or with the first that can by the rule of `auto`.
 
+    `wsi_tools.slide.opening` states the rule.
+
+    Args:
+        path: the slide's main file.
+        reader: a name in `READERS`, or "auto".
+        mpp_override: micrometres per level-0 pixel that beat what the file states.
+        mpp_fallback: the same, used only where the file states nothing believable.
+        mpp_manifest: the same from a manifest's row, which beats everything.
+
     Raises:
         SlideError: no reader could open it; the message keeps every reader's reason.
-        InputError: there is no reader of that name.
+        InputError: there is no reader of that name, or an mpp given is not 0.05 to 5 µm.
     """
-    from wsi_tools.slide.opening import open_with  # readers bring numpy; `--help` must not
+    from wsi_tools.slide.opening import StatedMpp, open_with  # brings numpy; `--help` must not
 
-    return open_with(
-        Path(path),
-        reader=reader,
-        mpp_override=mpp_override,
-        mpp_fallback=mpp_fallback,
-        mpp_manifest=mpp_manifest,
-    )
+    stated = StatedMpp(mpp_manifest, mpp_override, mpp_fallback)
+    return open_with(Path(path), reader=reader, stated=stated)

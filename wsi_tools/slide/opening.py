@@ -1,0 +1,244 @@
+"""From a path to an open slide: who reads it, and what every reader's pixels have in common.
+
+The rule of `auto`: the readers are asked in an order that the file's own tags decide, and the first
+that opens the file *and decodes a pixel of its first and of its last level* reads it.
+
+* OME-TIFF: tiffslide, openslide, image (OpenSlide does not see the pyramid below its first picture)
+* TIFF without tiles: openslide, image, tiffslide (a strip is decoded whole: once is enough)
+* everything else: openslide, tiffslide, image
+
+Readers that plug-ins add are asked last, in the order of their names. The reader that won is
+recorded in the slide's info with every reason why another did not, and is never changed afterwards.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_tools.errors import SlideError
+from wsi_tools.slide import READERS
+from wsi_tools.slide.geometry import pyramid
+from wsi_tools.slide.info import Bounds, Resolution, SlideInfo
+from wsi_tools.slide.reader import Facts, Reader
+from wsi_tools.slide.resolution import conflicts, ranked, winner
+from wsi_tools.slide.tiff import survey_if_tiff
+
+__all__ = ["OpenedSlide", "auto_order", "fingerprint", "open_with"]
+
+Pixels = NDArray[np.uint8]
+Tried = tuple[tuple[str, str], ...]
+
+WINDOW_BYTES = 64 * 1024
+WHITE = 255
+LONGEST_REASON = 200  # characters; some decoders quote half the file
+
+
+@dataclass(frozen=True)
+class StatedMpp:
+    """What the caller says of the pixel size, in µm/px; None where nothing is said.
+
+    Raises:
+        InputError: a value is outside 0.05 to 5 µm.
+    """
+
+    manifest: float | None = None
+    override: float | None = None
+    fallback: float | None = None
+
+    def __post_init__(self) -> None:
+        self.ranked_with(())
+
+    def ranked_with(self, file: Sequence[Resolution]) -> tuple[Resolution, ...]:
+        """Every statement about the pixel size, the file's among them, the strongest first."""
+        return ranked(file, self.manifest, self.override, self.fallback)
+
+
+class OpenedSlide:
+    """A slide through one of the readers; see `wsi_tools.slide.Slide`."""
+
+    def __init__(self, info: SlideInfo, reader: Reader) -> None:
+        self.info = info
+        self._reader: Reader | None = reader
+
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> Pixels:
+        """Read a rectangle in pixels of the level: uint8 (height, width, 3), white outside.
+
+        Raises:
+            SlideError: the pixels cannot be decoded, or the slide was closed.
+        """
+        columns, rows = self.info.levels[level].size
+        left, right = max(x, 0), min(x + width, columns)
+        top, bottom = max(y, 0), min(y + height, rows)
+        if (left, top, right, bottom) == (x, y, x + width, y + height):
+            return self._decoded(x, y, width, height, level)
+        canvas = np.full((height, width, 3), WHITE, np.uint8)
+        if left < right and top < bottom:
+            inside = self._decoded(left, top, right - left, bottom - top, level)
+            canvas[top - y : bottom - y, left - x : right - x] = inside
+        return canvas
+
+    def reopen(self) -> "OpenedSlide":
+        """Give a fresh handle on the same file, through the same reader."""
+        reader = self._opened()
+        try:
+            return OpenedSlide(self.info, reader.reopen())
+        except reader.failures as error:
+            raise SlideError(
+                f"{self.info.path.name}: {self.info.reader} cannot open it again "
+                f"({one_line(error, self.info.path)}); has the file changed?"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the file; may be called twice."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _decoded(self, x: int, y: int, width: int, height: int, level: int) -> Pixels:
+        reader = self._opened()
+        try:
+            return on_white(reader.read(x, y, width, height, level))
+        except reader.failures as error:
+            raise SlideError(
+                f"{self.info.path.name}: {self.info.reader} cannot decode {width} × {height} "
+                f"pixels at ({x}, {y}) of level {level} ({one_line(error, self.info.path)}); "
+                "the file is damaged there, or was changed while it was read"
+            ) from error
+
+    def _opened(self) -> Reader:
+        if self._reader is None:
+            raise SlideError(f"{self.info.path.name}: read after it was closed; open it again")
+        return self._reader
+
+
+def open_with(path: Path, *, reader: str, stated: StatedMpp) -> OpenedSlide:
+    """Open a slide; see `wsi_tools.slide.open_slide`."""
+    if not path.is_file():
+        raise SlideError(f"{path.name}: there is no such file; check the path")
+    tried: Tried = ()
+    for name in auto_order(path) if reader == "auto" else (reader,):
+        kind: type[Reader] = READERS[name]
+        try:
+            return _probed(path, name, kind(path), stated, tried)
+        except kind.failures as error:
+            tried = (*tried, (name, one_line(error, path)))
+    raise SlideError(
+        f"{path.name}: no reader could open it ({_grouped(tried)}); "
+        "check that the file is whole and of a format that `wsitools info` reads"
+    )
+
+
+def auto_order(path: Path) -> tuple[str, ...]:
+    """The readers in the order in which `auto` asks them for this file."""
+    tiff = survey_if_tiff(path)
+    first = ("openslide", "tiffslide", "image")
+    if tiff is not None and tiff.is_ome:
+        first = ("tiffslide", "openslide", "image")
+    elif tiff is not None and tiff.layout.tile_px is None:
+        first = ("openslide", "image", "tiffslide")
+    return (*first, *sorted(set(READERS) - set(first)))
+
+
+def fingerprint(path: Path) -> str:
+    """sha256 of the file's length and of 64 KiB at its start, middle and end, in hexadecimal.
+
+    It does not depend on where the file lies or when it was written. Of a format in several files
+    it covers the one that is named.
+    """
+    length = path.stat().st_size
+    digest = hashlib.sha256(length.to_bytes(8, "little"))
+    with path.open("rb") as stream:
+        for start in (0, (length - WINDOW_BYTES) // 2, length - WINDOW_BYTES):
+            stream.seek(max(0, start))
+            digest.update(stream.read(WINDOW_BYTES))
+    return digest.hexdigest()
+
+
+def on_white(pixels: Pixels) -> Pixels:
+    """Lay straight alpha over white: (h, w, 4) becomes (h, w, 3); three channels pass through."""
+    if pixels.shape[2] == 3:
+        return np.ascontiguousarray(pixels)
+    colour, alpha = pixels[..., :3], pixels[..., 3:]
+    if alpha.min(initial=WHITE) == WHITE:
+        return np.ascontiguousarray(colour)
+    weight = alpha.astype(np.uint16)
+    blended = colour * weight + WHITE * (WHITE - weight)  # at most 255², which uint16 holds
+    return ((blended + WHITE // 2) // WHITE).astype(np.uint8)
+
+
+def one_line(error: Exception, path: Path) -> str:
+    """What an error says, in one line without the folder the file lies in."""
+    text = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
+
+
+def _probed(path: Path, name: str, reader: Reader, stated: StatedMpp, tried: Tried) -> OpenedSlide:
+    """Make a slide of an open reader, if one pixel of its first and last level can be decoded."""
+    try:
+        info = _info(path, name, reader.facts, stated, tried)
+        for level in {0, len(info.levels) - 1}:
+            scale = info.levels[level].downsample
+            columns, rows = info.levels[level].size
+            x = int((info.bounds.x + info.bounds.width / 2) / scale)
+            y = int((info.bounds.y + info.bounds.height / 2) / scale)
+            reader.read(min(x, columns - 1), min(y, rows - 1), 1, 1, level)
+    except reader.failures:
+        reader.close()
+        raise
+    return OpenedSlide(info, reader)
+
+
+def _info(path: Path, name: str, facts: Facts, stated: StatedMpp, tried: Tried) -> SlideInfo:
+    levels = pyramid(facts.sizes)
+    candidates = stated.ranked_with(facts.resolutions)
+    return SlideInfo(
+        path=path,
+        reader=name,
+        vendor=facts.vendor,
+        levels=levels,
+        resolutions=candidates,
+        resolution=winner(candidates),
+        bounds=facts.bounds or Bounds(0, 0, *facts.sizes[0]),
+        channels=facts.channels,
+        layout=facts.layout,
+        objective_power=facts.objective_power,
+        tried=tried,
+        warnings=(*conflicts(candidates), *_left_out(facts, len(levels))),
+        fingerprint=fingerprint(path),
+    )
+
+
+def _left_out(facts: Facts, kept: int) -> tuple[str, ...]:
+    if kept == len(facts.sizes):
+        return ()
+    width, height = facts.sizes[kept]
+    return (
+        f"levels from {kept} on are left out: {width} × {height} is no reduction of "
+        f"{facts.sizes[0][0]} × {facts.sizes[0][1]}",
+    )
+
+
+def _grouped(tried: Tried) -> str:
+    """Join readers that gave the same reason: "openslide, image: not a TIFF; tiffslide: ..."."""
+    reasons = dict.fromkeys(reason for _, reason in tried)
+    return "; ".join(
+        f"{', '.join(name for name, said in tried if said == reason)}: {reason}"
+        for reason in reasons
+    )

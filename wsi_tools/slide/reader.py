@@ -1,0 +1,87 @@
+"""What a reader is, and what every reader refuses: the door for a new file format.
+
+A reader is a class called with a path. It decodes rectangles that lie inside a level, as the file
+holds them; `wsi_tools.slide.opening` adds everything around that: white outside the slide and under
+transparency, the resolution's priority, errors in one line. To add a format, write such a class and
+name it in `READERS`, or in an entry point of the group ``wsi_tools.readers``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from wsi_tools.errors import SlideError
+from wsi_tools.slide.info import Bounds, Channel, Layout, Resolution
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["MAX_DECODED_PX", "RGB", "Facts", "Reader", "refuse_oversized", "refuse_piece"]
+
+MAX_DECODED_PX = 100_000_000  # a plain image, tile or strip is decoded whole: 300 MB of colour
+MAX_SIDE_PX = 2**31 - 1  # coordinates are stored as int32
+RGB = tuple(Channel(index, name, "uint8") for index, name in enumerate(("red", "green", "blue")))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a reader learns from the file before it decodes a pixel.
+
+    Attributes:
+        vendor: the format as the reader calls it.
+        sizes: (width, height) per level, finest first.
+        layout: how level 0 is stored.
+        resolutions: what the file states, the most trustworthy first; nothing derived or guessed.
+        bounds: the scanned rectangle, where the file names one.
+        objective_power: as stated.
+        channels: red, green and blue, unless the reader says otherwise.
+    """
+
+    vendor: str
+    sizes: tuple[tuple[int, int], ...]
+    layout: Layout
+    resolutions: tuple[Resolution, ...] = ()
+    bounds: Bounds | None = None
+    objective_power: float | None = None
+    channels: tuple[Channel, ...] = RGB
+
+
+class Reader(Protocol):
+    """One open file. Never touches label or macro images: they carry names."""
+
+    failures: ClassVar[tuple[type[Exception], ...]]
+    """What opening or reading a bad file may raise: `SlideError`, and what the decoder raises."""
+
+    facts: Facts
+
+    def __init__(self, path: Path) -> None: ...
+
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> "NDArray[np.uint8]":
+        """Decode a rectangle inside the level: uint8 (height, width, 3), or 4 with straight alpha.
+
+        All numbers are pixels of the level. The array may be a read-only view.
+        """
+        ...
+
+    def reopen(self) -> "Reader":
+        """Give a reader that another thread may use beside this one."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file; called once."""
+        ...
+
+
+def refuse_oversized(size: tuple[int, int]) -> None:
+    """Refuse a level 0 that has no pixels, or more along a side than a coordinate can count."""
+    if not all(1 <= side <= MAX_SIDE_PX for side in size):
+        raise SlideError(f"claims {size[0]} × {size[1]} pixels")
+
+
+def refuse_piece(size: tuple[int, int], what: str) -> None:
+    """Refuse, before anything is allocated, a piece that must be decoded whole and is too large."""
+    if size[0] * size[1] > MAX_DECODED_PX:
+        raise SlideError(
+            f"claims {size[0]} × {size[1]} pixels per {what}; the limit is {MAX_DECODED_PX:,}"
+        )
