@@ -1,0 +1,224 @@
+"""A backbone ready to embed: its network, its weights, its transform, on a device."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wsi_tools.embedding.cards import Card, find_card
+from wsi_tools.embedding.networks import Network, build, published
+from wsi_tools.embedding.sources import (
+    CONFIG,
+    WeightsFile,
+    fetch_from_hub,
+    fetch_from_url,
+    given_weights,
+)
+from wsi_tools.embedding.transform import TileTransform
+from wsi_tools.embedding.weights import (
+    WeightsRecord,
+    load_weights,
+    random_seed,
+    read_weights,
+    sha256_of,
+)
+from wsi_tools.errors import InputError, UnavailableError
+
+__all__ = ["Backbone", "find_device", "find_dtype", "load_backbone"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Tiles in, one row of features each out; for inference alone.
+
+    Attributes:
+        card: complete, as it is copied into a store.
+        module: (B, 3, px, px) → (B, width); in evaluation mode, channels last, without gradients.
+        width: values per tile.
+        weights: where they came from, and their hash.
+        transform: (B, H, W, 3) uint8 → what `module` takes.
+        device: where all of it happens.
+        dtype: what `module` computes in, wherever that is safe.
+    """
+
+    card: Card
+    module: nn.Module
+    width: int
+    weights: WeightsRecord
+    transform: TileTransform
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def precision(self) -> str:
+        """``fp32``, ``bf16`` or ``fp16``."""
+        return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
+
+    @property
+    def numeric_class(self) -> str:
+        """``fp32-exact`` or ``reduced``: features of one class are comparable between machines."""
+        return "fp32-exact" if self.dtype == torch.float32 else "reduced"
+
+    @torch.inference_mode()
+    def embed(self, tiles: Tensor) -> Tensor:
+        """Tiles (B, H, W, 3) uint8 on the device → features (B, width) float32.
+
+        Raises:
+            InputError: the model gives a map or a sequence per tile where a vector is wanted.
+        """
+        images = self.transform(tiles)  # (B, 3, px, px)
+        with _computing_in(self.dtype, self.device):
+            features: Tensor = self.module(images)  # (B, width)
+        if features.shape != (len(tiles), self.width):
+            shape = tuple(features.shape[1:])
+            raise InputError(f"{self.card.name}: gives {shape} per tile, not {self.width} values")
+        return features.float()
+
+    def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same for (B, H, W, 3) pixels in memory: (B, width) float32."""
+        features = self.embed(torch.from_numpy(pixels).to(self.device))
+        rows: NDArray[np.float32] = features.cpu().numpy()
+        return rows
+
+
+def load_backbone(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    precision: str = "auto",
+    offline: bool = False,
+) -> Backbone:
+    """Build a backbone and give it weights.
+
+    Args:
+        name: a registered name, or one with an open prefix; see `find_card`.
+        weights: a file, a folder, or ``random:SEED``; None looks in the caches, then on the
+            network. Random weights are used if they are asked for, and never otherwise.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``auto`` (float32 on a CPU, bfloat16 on CUDA), ``fp32``, ``bf16`` or ``fp16``.
+        offline: no internet socket is opened.
+
+    Raises:
+        InputError: a name, device, precision or seed that does not exist.
+        WeightsError: a file that is damaged, or of another architecture.
+        UnavailableError: weights or a device that this machine cannot reach.
+    """
+    place = find_device(device)
+    dtype = find_dtype(precision, place)
+    card = find_card(name)
+    seed = random_seed(weights)
+    if seed is not None:
+        network = _built(card, _described(card, None, offline=offline), seed=seed)
+        record = WeightsRecord(f"random:{seed}", None, None, _architecture(network))
+        return _ready(network, record, place, dtype)
+    file = _file(card, weights, offline=offline)
+    network = _built(card, _described(card, file, offline=offline))
+    return _ready(network, _loaded(network, file), place, dtype)
+
+
+def _file(card: Card, weights: str | Path | None, *, offline: bool) -> WeightsFile:
+    if weights is not None:
+        return given_weights(Path(weights))
+    if card.scheme == "local-dir":
+        return given_weights(Path(card.reference))
+    repository, url = published(card)
+    if repository:
+        return fetch_from_hub(card, repository, offline=offline)
+    if url:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"  # under TORCH_HOME
+        return fetch_from_url(card, url, folder, offline=offline)
+    raise UnavailableError(f"{card.name}: no weights are published; give --weights FILE")
+
+
+def _described(card: Card, file: WeightsFile | None, *, offline: bool) -> Path | None:
+    """The folder with the model's own description, for a card that leaves it to the hub."""
+    if card.scheme != "hf-hub" or card.architecture or card.builder:
+        return None
+    if file and file.config.is_file():
+        return file.path.parent
+    return fetch_from_hub(card, card.reference, [CONFIG], offline=offline).path.parent
+
+
+def _built(card: Card, folder: Path | None, *, seed: int = 0) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(card, folder)
+
+
+def _loaded(network: Network, file: WeightsFile) -> WeightsRecord:
+    what = f"{file.path}: not weights of {network.card.name}"
+    load_weights(network.module, read_weights(file.path), what=what, heads=network.heads)
+    digest = sha256_of(file.path)
+    return WeightsRecord(file.source, digest, file.revision, _architecture(network))
+
+
+def _architecture(network: Network) -> str:
+    settings: dict[str, Any] = getattr(network.module, "pretrained_cfg", {})
+    return str(settings.get("architecture", network.card.reference))
+
+
+def _ready(
+    network: Network, record: WeightsRecord, device: torch.device, dtype: torch.dtype
+) -> Backbone:
+    network.cut()
+    module = network.module.eval().requires_grad_(False)
+    module = module.to(device).to(memory_format=torch.channels_last)
+    card = replace(network.card, revision=record.revision or network.card.revision)
+    return Backbone(card, module, _width(card), record, _transform(card), device, dtype)
+
+
+def _width(card: Card) -> int:
+    if card.width is None:
+        raise InputError(f"{card.name}: its card says no width")
+    return card.width
+
+
+def _transform(card: Card) -> TileTransform:
+    if not (card.px and card.mean and card.std and card.interpolation):
+        raise InputError(f"{card.name}: its card lacks px, mean, std or interpolation")
+    return TileTransform(card.px, card.mean, card.std, card.interpolation)
+
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def find_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """What ``auto``, ``fp32``, ``bf16`` or ``fp16`` means on a device."""
+    if precision == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if precision not in _DTYPES:
+        raise InputError(f"precision {precision!r}: choose from auto, {', '.join(_DTYPES)}")
+    return _DTYPES[precision]
+
+
+def find_device(name: str) -> torch.device:
+    """``cpu``, ``cuda`` or ``cuda:N``, if this machine has it.
+
+    Raises:
+        InputError: another name.
+        UnavailableError: no such GPU here.
+    """
+    kind, _, index = name.partition(":")
+    if name != "cpu" and (kind != "cuda" or not (index.isdecimal() or name == "cuda")):
+        raise InputError(f"device {name!r}: choose from cpu, cuda, cuda:0, cuda:1, …")
+    here = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and int(index or 0) >= here:
+        raise UnavailableError(
+            f"device {name}: PyTorch sees {here} GPUs here; use --device cpu, or mend the driver"
+        )
+    return torch.device(name)
+
+
+def _computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[None]:
+    """Autocast to a lower precision, or float32 as it is written, without TF32 convolutions."""
+    if dtype != torch.float32:
+        return torch.autocast(device.type, dtype)
+    if device.type == "cuda":
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return nullcontext()
