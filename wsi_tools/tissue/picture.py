@@ -1,0 +1,103 @@
+"""A whole slide as one small picture of a given resolution, read block by block."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise, product
+from math import ceil, prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_tools.errors import SlideError
+from wsi_tools.slide.geometry import best_level
+from wsi_tools.slide.sampling import read_box
+
+if TYPE_CHECKING:
+    from wsi_tools.slide import Slide, SlideInfo
+
+__all__ = ["Picture", "read_picture"]
+
+BLOCK_PX = 2048  # side of a block in pixels of the level read: 12 MB, and 50 MB as float32 planes
+LARGEST_PX = 100_000_000  # a 100k × 80k slide at 8 µm/px has 8 million; 300 MB of pixels is the end
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A slide at low resolution.
+
+    Attributes:
+        pixels: uint8 (h, w, 3), covering all of level 0, whatever its bounds.
+        scale: (x, y) level-0 pixels per pixel, not rounded.
+        mpp: (x, y) micrometres per pixel.
+        level: the level that was read.
+    """
+
+    pixels: NDArray[np.uint8]
+    scale: tuple[float, float]
+    mpp: tuple[float, float]
+    level: int
+
+
+def read_picture(slide: "Slide", mpp: float) -> Picture:
+    """Read the whole slide at `mpp` µm per pixel, or at its own where that is coarser.
+
+    A finer level is averaged over the exact area of each pixel. Both sides are a whole number of
+    pixels, so the resolution is within half a pixel in a side of `mpp`.
+
+    Raises:
+        SlideError: no resolution is known, the picture would be too large, or reading failed.
+    """
+    info = slide.info
+    level = _level(info, mpp)
+    width, height = _size(info, mpp)
+    scale = (info.size[0] / width, info.size[1] / height)
+    pixels = np.empty((height, width, 3), np.uint8)
+    block = _block(scale, info.levels[level].downsample)
+    for columns, rows in product(_spans(width, block[0]), _spans(height, block[1])):
+        pixels[rows, columns] = _read_block(slide, columns, rows, scale, level)
+    return Picture(pixels, scale, (info.mpp[0] * scale[0], info.mpp[1] * scale[1]), level)
+
+
+def _level(info: "SlideInfo", mpp: float) -> int:
+    """Choose the coarsest level twice as fine as `mpp`: JPEG keeps colour at half resolution.
+
+    Where only level 0 is that fine, the coarsest level as fine as `mpp` will do: thin strokes of
+    ink lose some of their colour, but the slide is not read in full.
+    """
+    twice, once = (
+        best_level(info.levels, info.mpp, each, allow_upsample=True).level
+        for each in (mpp / 2, mpp)
+    )
+    return twice or once
+
+
+def _size(info: "SlideInfo", mpp: float) -> tuple[int, int]:
+    width, height = (
+        max(1, round(min(px, px * own / mpp))) for px, own in zip(info.size, info.mpp, strict=True)
+    )
+    if prod((width, height)) > LARGEST_PX:
+        raise SlideError(
+            f"{info.path.name}: at {mpp:g} µm/px the slide is {width} × {height} pixels, too many "
+            f"to find tissue in; choose a coarser --seg-mpp, such as {mpp * 8:g}"
+        )
+    return width, height
+
+
+def _block(scale: tuple[float, float], downsample: float) -> tuple[int, int]:
+    """Sides of a block in pixels of the picture."""
+    width, height = (max(1, int(BLOCK_PX * downsample / each)) for each in scale)
+    return width, height
+
+
+def _spans(length: int, step: int) -> Iterator[slice]:
+    edges = [min(index * step, length) for index in range(ceil(length / step) + 1)]
+    return (slice(start, stop) for start, stop in pairwise(edges))
+
+
+def _read_block(
+    slide: "Slide", columns: slice, rows: slice, scale: tuple[float, float], level: int
+) -> NDArray[np.uint8]:
+    width, height = columns.stop - columns.start, rows.stop - rows.start
+    box = (columns.start * scale[0], rows.start * scale[1], width * scale[0], height * scale[1])
+    return read_box(slide, box, (width, height), level)
