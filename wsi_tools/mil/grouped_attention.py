@@ -46,7 +46,7 @@ class GroupedAttention(nn.Module):
     def __init__(self, dim: int, heads: int, *, balanced: bool, dropout: float = 0.1) -> None:
         super().__init__()
         self.heads, self.balanced, self.dropout = heads, balanced, dropout
-        self.scale = require_divisible("heads", dim, heads) ** -0.5
+        self.scale = 1 / math.sqrt(require_divisible("heads", dim, heads))
         self.to_qkv = nn.Linear(dim, 3 * dim)
         self.merge = nn.Linear(dim, dim)
 
@@ -103,7 +103,7 @@ class GroupedAttention(nn.Module):
     def _fused(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         batch = (queries[None], keys[None], values[None])
-        mixed = F.scaled_dot_product_attention(*batch, dropout_p=dropout, scale=self.scale)
+        mixed: Tensor = F.scaled_dot_product_attention(*batch, dropout_p=dropout, scale=self.scale)
         return mixed.squeeze(0)
 
     def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
