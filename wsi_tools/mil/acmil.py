@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.bag import AttentionMIL, Bag, MILOutput, Scored, target_loss
 from wsi_tools.mil.cards import CARDS
@@ -108,4 +108,6 @@ def similarity(attention: Tensor) -> Tensor:
     pairs = list(combinations(attention, 2))
     if not pairs:
         return attention.new_zeros(())
-    return torch.stack([F.cosine_similarity(one, other, dim=0) for one, other in pairs]).mean()
+    return torch.stack(
+        [functional.cosine_similarity(one, other, dim=0) for one, other in pairs]
+    ).mean()

@@ -7,7 +7,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.errors import InputError
 from wsi_tools.mil.cards import Card
@@ -195,5 +195,7 @@ class AttentionMIL(MILModel):
 def target_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Cross entropy ``()`` of ``(n_out,)`` logits; a float target is multi-hot and independent."""
     if target.is_floating_point():
-        return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype).view_as(logits))
-    return F.cross_entropy(logits, target.reshape(()))
+        return functional.binary_cross_entropy_with_logits(
+            logits, target.to(logits.dtype).view_as(logits)
+        )
+    return functional.cross_entropy(logits, target.reshape(()))

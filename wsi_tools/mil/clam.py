@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.bag import AttentionMIL, Bag, MILOutput, Scored
 from wsi_tools.mil.cards import CARDS
@@ -121,7 +121,7 @@ class ClamSB(AttentionMIL):
             for index, row in enumerate(rows)
             if self.subtyping or index == int(target)
         ]
-        losses = [F.cross_entropy(logits, labels) for labels, logits in judged]
+        losses = [functional.cross_entropy(logits, labels) for labels, logits in judged]
         loss = torch.stack(losses).sum() / (len(rows) if self.subtyping else 1)
         labels, logits = (torch.cat(column) for column in zip(*judged, strict=True))
         return Instances(loss, labels, logits)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.bag import Bag, MILModel, MILOutput, target_loss
 from wsi_tools.mil.cards import CARDS
@@ -143,11 +143,11 @@ class DTFDMIL(MILModel):
         attention = scores.softmax(dim=0)
         weighted = attention[:, None] * tiles  # (n, dim)
         pooled = weighted.sum(dim=0)
-        probabilities = F.linear(weighted, self.classifier.weight).softmax(dim=-1)
+        probabilities = functional.linear(weighted, self.classifier.weight).softmax(dim=-1)
         origin, distilled = attention[None], pooled[None]
         if self.distillation != "afs":
             chosen = self._extremes(probabilities[:, -1])  # the last class ranks, as released
-            origin, distilled = F.one_hot(chosen, len(tiles)).to(attention), tiles[chosen]
+            origin, distilled = functional.one_hot(chosen, len(tiles)).to(attention), tiles[chosen]
         logits = self.classifier(pooled)
         return PseudoBag(rows, attention, logits, probabilities, distilled, origin)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.bag import AttentionMIL, Bag, MILOutput, Scored
 from wsi_tools.mil.cards import CARDS
@@ -58,9 +58,9 @@ class MarkerAttention(nn.Module):
         Raises:
             InputError: the features have no marker axis.
         """
-        reduced = F.gelu(self.down(require_markers(features)))  # (N, M, hidden)
+        reduced = functional.gelu(self.down(require_markers(features)))  # (N, M, hidden)
         mixed, attention = self._attend(reduced)
-        restored = F.gelu(self.up(self.inner_norm(mixed + reduced)))  # (N, M, D)
+        restored = functional.gelu(self.up(self.inner_norm(mixed + reduced)))  # (N, M, D)
         return self.outer_norm(restored + features).mean(dim=1), attention
 
     def _attend(self, reduced: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.options import require_divisible
 
@@ -83,10 +83,10 @@ class GroupedAttention(nn.Module):
     def _read_tiles(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attention over the tiles and one key of score ln 1e-6 whose value is zero."""
         width = queries.shape[-1]
-        keys, values = (F.pad(part, (0, _ALIGNMENT, 0, 1)) for part in (keys, values))
+        keys, values = (functional.pad(part, (0, _ALIGNMENT, 0, 1)) for part in (keys, values))
         null = torch.zeros_like(keys)
         null[:, -1, width] = _NULL_SCORE / self.scale
-        ones = F.pad(torch.ones_like(queries[..., :1]), (0, _ALIGNMENT - 1))
+        ones = functional.pad(torch.ones_like(queries[..., :1]), (0, _ALIGNMENT - 1))
         queries = torch.cat((queries, ones), dim=-1)
         return self._fused(queries, keys + null, values)[..., :width]
 
@@ -103,23 +103,25 @@ class GroupedAttention(nn.Module):
     def _fused(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         batch = (queries[None], keys[None], values[None])
-        mixed: Tensor = F.scaled_dot_product_attention(*batch, dropout_p=dropout, scale=self.scale)
+        mixed: Tensor = functional.scaled_dot_product_attention(
+            *batch, dropout_p=dropout, scale=self.scale
+        )
         return mixed.squeeze(0)
 
     def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         return queries @ keys.transpose(1, 2) * self.scale
 
     def _drop(self, values: Tensor) -> Tensor:
-        return F.dropout(values, self.dropout, self.training)
+        return functional.dropout(values, self.dropout, self.training)
 
 
 def _hide_other_classes(scores: Tensor, groups: Groups) -> Tensor:
     """Scores ``(heads, queries, classes)``, minus infinity between two classes."""
     others = ~torch.eye(groups.classes, dtype=torch.bool, device=scores.device)
     rest = scores.shape[1] - groups.classes
-    return scores.masked_fill(F.pad(others, (0, 0, rest, 0)), -math.inf)
+    return scores.masked_fill(functional.pad(others, (0, 0, rest, 0)), -math.inf)
 
 
 def _guarded_softmax(scores: Tensor) -> Tensor:
     """``exp(r) / (sum exp(r) + 1e-6)`` over the last axis, for scores of any size."""
-    return F.pad(scores, (0, 1), value=_NULL_SCORE).softmax(dim=-1)[..., :-1]
+    return functional.pad(scores, (0, 1), value=_NULL_SCORE).softmax(dim=-1)[..., :-1]

@@ -8,7 +8,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.options import require_divisible
 
@@ -53,7 +53,9 @@ class NystromAttention(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Mix the tokens; also the first token's signed attention row ``(heads, n)``."""
         padding = -len(tokens) % self.landmarks
-        split = self.to_qkv(F.pad(tokens, (0, 0, padding, 0))).unflatten(1, (3, self.heads, -1))
+        split = self.to_qkv(functional.pad(tokens, (0, 0, padding, 0))).unflatten(
+            1, (3, self.heads, -1)
+        )
         queries, keys, values = split.permute(1, 2, 0, 3)  # (heads, padded, d) each
         queries = queries * self.scale
         to_landmarks, inverse, from_landmarks = self._kernels(queries, keys)

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.bag import Bag, MILModel, MILOutput
 from wsi_tools.mil.cards import CARDS
@@ -44,4 +44,4 @@ class MaxMIL(MILModel):
         """Read every tile out, then keep the largest logits."""
         scores: Tensor = self.classifier(bag.tiles).T  # (n_out, N)
         logits, winners = scores.max(dim=-1)
-        return MILOutput(logits, scores, F.one_hot(winners, len(bag)).to(torch.float32))
+        return MILOutput(logits, scores, functional.one_hot(winners, len(bag)).to(torch.float32))

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.abmil import GatedABMIL
 from wsi_tools.mil.bag import AttentionMIL, Bag
@@ -80,7 +80,7 @@ class RotaryBlock(nn.Module):
         queries, keys, values = split.permute(1, 2, 0, 3)  # (heads, N, d) each
         if angles is not None:
             queries, keys = rotate(queries, angles), rotate(keys, angles)
-        mixed = F.scaled_dot_product_attention(queries[None], keys[None], values[None])[0]
+        mixed = functional.scaled_dot_product_attention(queries[None], keys[None], values[None])[0]
         merged: Tensor = self.merge(mixed.transpose(0, 1).flatten(1))
         return merged
 

@@ -5,7 +5,7 @@ The objective of Fluoroformer (arXiv:2411.08975), which is the usual one for a h
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 __all__ = ["hazards", "negative_log_likelihood", "risk", "survival", "time_bins"]
 
@@ -53,8 +53,10 @@ def negative_log_likelihood(
         chance = hazards(logits, eps)
         log_hazard, log_spared = chance.log(), torch.log1p(-chance)
     else:
-        log_hazard, log_spared = F.logsigmoid(logits), F.logsigmoid(-logits)
-    log_survival = F.pad(log_spared.cumsum(dim=-1), (1, 0))  # (n, bins + 1): before each bin
+        log_hazard, log_spared = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    log_survival = functional.pad(
+        log_spared.cumsum(dim=-1), (1, 0)
+    )  # (n, bins + 1): before each bin
     row = bins.to(torch.int64)[:, None]
     before, through = log_survival.gather(1, row)[:, 0], log_survival.gather(1, row + 1)[:, 0]
     event = before + log_hazard.gather(1, row)[:, 0]

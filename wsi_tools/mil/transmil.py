@@ -9,7 +9,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.nn import functional
 
 from wsi_tools.mil.bag import Bag, MILModel, MILOutput
 from wsi_tools.mil.cards import CARDS
@@ -134,4 +134,4 @@ class TransMIL(MILModel):
         tokens, _ = self.layer1(tokens)
         tokens, rows = self.layer2(self.position(tokens))
         to_tiles, to_copies = rows.mean(dim=0)[1:].tensor_split((len(tiles),))
-        return self.norm(tokens)[0], to_tiles + F.pad(to_copies, (0, len(tiles) - copies))
+        return self.norm(tokens)[0], to_tiles + functional.pad(to_copies, (0, len(tiles) - copies))
