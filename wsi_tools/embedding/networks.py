@@ -146,6 +146,8 @@ def published(card: Card) -> tuple[str | None, str | None]:
         return card.reference, None
     if card.scheme == "torchvision":
         return None, _torchvision_weights(card).url
+    if not timm.is_model(card.reference):
+        raise InputError(f"{card.name}: timm has no such model")
     try:
         own = timm.get_pretrained_cfg(card.reference)
     except RuntimeError as error:

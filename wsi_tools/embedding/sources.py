@@ -4,6 +4,7 @@ A cache is asked before the network, and the network only if it answers within s
 are never made up: what is not found is an `UnavailableError` with the lines that mend it.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,12 +16,11 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
-    LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
 
@@ -102,11 +102,9 @@ def fetch_from_hub(
 
 
 def _cached(card: Card, repository: str, names: Sequence[str]) -> Path | None:
-    for name in names:
-        with suppress(LocalEntryNotFoundError):
-            found = hf_hub_download(repository, name, revision=card.revision, local_files_only=True)
-            return Path(found)
-    return None
+    # Not hf_hub_download(local_files_only=True), which may still ask the network who is calling.
+    found = (try_to_load_from_cache(repository, name, revision=card.revision) for name in names)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
 def _downloaded(card: Card, repository: str, names: Sequence[str], *, offline: bool) -> Path:
@@ -173,9 +171,9 @@ def _download(card: Card, url: str, path: Path) -> None:
 
 
 def _check_promise(path: Path) -> None:
-    """Published names end in the first hexadecimal digits of their SHA-256: name-1a2b3c4d.pth."""
-    promise = path.stem.rpartition("-")[2]
-    if not sha256_of(path).startswith(promise):
+    """Published names may end in the first digits of their SHA-256, as in name-1a2b3c4d.pth."""
+    promise = re.search(r"-([0-9a-f]{8,})$", path.stem)
+    if promise and not sha256_of(path).startswith(promise[1]):
         raise WeightsError(f"{path.name}: the download is damaged; try again")
 
 
