@@ -8,7 +8,7 @@
     │   ├── WeightsError                     ... and the file holds weights
     │   └── StoreError                       ... and the file is in a store
     │       └── BusyError                    ... which another worker holds
-    ├── UnavailableError  (RuntimeError) 5   a package, device, gated weight or disk space is not here
+    ├── UnavailableError  (RuntimeError) 5   a package, device, weight or disk space is not here
     └── InterruptedRunError (RuntimeError) 75  stopped on request; run again to continue
 
 The number is the exit code of the command line. Each class also derives from the builtin it

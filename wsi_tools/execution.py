@@ -29,7 +29,8 @@ Item = TypeVar("Item")
 class Report(Protocol):
     """What a worker calls to show that it is getting on; it raises when it should stop."""
 
-    def __call__(self, stage: str, done: int, total: int) -> None: ...
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Say that `done` of `total` steps of a stage are done."""
 
 
 Work = Callable[[Any, Report], Any]
@@ -109,7 +110,9 @@ def over(
 
 def available_cores() -> int:
     """The cores this process may use: its affinity and its cgroup's quota, at least one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(1, min(cores, _cgroup_cores()))
 
 
@@ -231,27 +234,28 @@ def _serve(pipe: connection.Connection, work: Work, stop: Stop) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the supervisor decides
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    stage = "start"
-
-    def report(name: str, done: int, total: int) -> None:
-        nonlocal stage
-        stage = name
-        pipe.send(("progress", name, done, total))
-        if stop.asked():
-            raise InterruptedRunError("stopped on request; run the same command again to continue")
-
     while True:
         try:
             item = pipe.recv()
         except (EOFError, OSError):
             return
-        stage = "start"
-        pipe.send(_attempt(work, item, report, lambda: stage))
+        pipe.send(_attempt(work, item, _Reporter(pipe, stop)))
 
 
-def _attempt(
-    work: Work, item: Any, report: Report, stage: Callable[[], str]
-) -> tuple[str, Any]:
+@dataclass
+class _Reporter:
+    pipe: connection.Connection
+    stop: Stop
+    stage: str = "start"
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.stage = stage
+        self.pipe.send(("progress", stage, done, total))
+        if self.stop.asked():
+            raise InterruptedRunError("stopped on request; run the same command again to continue")
+
+
+def _attempt(work: Work, item: Any, report: _Reporter) -> tuple[str, Any]:
     """The one place where any error of a slide becomes a record instead of the end of the run."""
     try:
         return "done", work(item, report)
@@ -260,11 +264,11 @@ def _attempt(
     except InterruptedRunError:
         return "stopped", None
     except WsiToolsError as error:
-        return "failed", Failure(stage(), type(error).__name__, str(error), error.exit_code)
-    except Exception as error:  # noqa: BLE001 a slide's surprise is recorded, the others go on
-        logger.debug("unexpected", exc_info=True)
+        return "failed", Failure(report.stage, type(error).__name__, str(error), error.exit_code)
+    except Exception as error:
+        logger.exception("unexpected")
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return "failed", Failure(stage(), type(error).__name__, text, 1)
+        return "failed", Failure(report.stage, type(error).__name__, text, 1)
 
 
 def _end_with_the_parent() -> None:

@@ -1,0 +1,266 @@
+"""The options of the verbs, in groups that verbs share; each is described once.
+
+A group is a class whose annotated attributes are options with their defaults. `takes` gives a verb
+the options of several groups, as if its signature listed them.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from wsi_tools.cli.verbs import load_config
+
+VerbFunction = Callable[[typer.Context], None]
+
+
+def takes(*groups: type) -> Callable[[VerbFunction], Callable[..., None]]:
+    """Give a verb the options of these groups; it finds their values in its context."""
+    options = [option for group in groups for option in _options(group)]
+
+    def wrap(verb: VerbFunction) -> Callable[..., None]:
+        def command(ctx: typer.Context, **_: Any) -> None:
+            verb(ctx)
+
+        context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        command.__signature__ = inspect.Signature([context, *options])  # type: ignore[attr-defined] # Typer reads it
+        command.__annotations__ = {"ctx": typer.Context} | {o.name: o.annotation for o in options}
+        command.__name__, command.__doc__ = verb.__name__, verb.__doc__
+        return command
+
+    return wrap
+
+
+def names(group: type) -> tuple[str, ...]:
+    """The names of a group's options."""
+    return tuple(inspect.get_annotations(group))
+
+
+def _options(group: type) -> Iterator[inspect.Parameter]:
+    for name, hint in inspect.get_annotations(group).items():
+        default = getattr(group, name, inspect.Parameter.empty)
+        yield inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint
+        )
+
+
+def _option(
+    help_text: str, *names: str, panel: str | None = None, metavar: str | None = None
+) -> Any:
+    return typer.Option(
+        *names, help=help_text, rich_help_panel=panel, metavar=metavar, show_envvar=False
+    )
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file with a table per verb; flags and WSITOOLS_* variables win.",
+        metavar="FILE",
+        is_eager=True,
+        callback=load_config,
+        show_envvar=False,
+    ),
+]
+
+
+class Manners:
+    """What every verb has."""
+
+    config: Config = None
+    print_config: Annotated[
+        bool, _option("Print the options as TOML and stop.", "--print-config")
+    ] = False
+    json: Annotated[bool, _option("One JSON object per line on stdout.", "--json")] = False
+
+
+class Input:
+    """Which slides, and how they are opened."""
+
+    slides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Slides, folders, globs, projects or stores; - reads paths from stdin.",
+            show_default=False,
+            show_envvar=False,
+        ),
+    ] = None
+    recursive: Annotated[
+        bool, _option("Look in folders below.", "--recursive", "-r", panel="Input")
+    ] = False
+    manifest: Annotated[
+        Path | None,
+        _option(
+            "CSV with a column path, and if wanted slide_id and mpp.", panel="Input", metavar="FILE"
+        ),
+    ] = None
+    reader: Annotated[str, _option("auto, openslide, tiffslide or image.", panel="Input")] = "auto"
+    mpp_override: Annotated[
+        float | None, _option("µm/px of level 0, whatever the file says.", panel="Input")
+    ] = None
+    mpp_fallback: Annotated[
+        float | None, _option("µm/px of level 0 where the file says nothing.", panel="Input")
+    ] = None
+
+
+class Output:
+    """Where stores go, and what happens to those that are there."""
+
+    out: Annotated[
+        Path | None,
+        _option(
+            "The project: one <slide_id>.zarr per slide.",
+            "--out",
+            "-o",
+            panel="Output",
+            metavar="DIR",
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, _option("Replace what another request made.", "--overwrite", panel="Output")
+    ] = False
+    dry_run: Annotated[
+        bool, _option("Say what would be done; write nothing.", "--dry-run", panel="Output")
+    ] = False
+
+
+class Many:
+    """How many slides at a time, which of them, and when to stop."""
+
+    workers: Annotated[int, _option("Worker processes.", panel="Many slides")] = 1
+    shard: Annotated[
+        str | None,
+        _option("I/N: every N-th slide from the I-th; auto asks SLURM.", panel="Many slides"),
+    ] = None
+    time_limit: Annotated[
+        str | None,
+        _option("H:MM:SS or seconds; then stop in good order (75).", panel="Many slides"),
+    ] = None
+    fail_fast: Annotated[
+        bool, _option("Stop at the first failure.", "--fail-fast", panel="Many slides")
+    ] = False
+
+
+class Tissue:
+    """How tissue is found; a number not given comes from the preset."""
+
+    method: Annotated[
+        str, _option("auto, otsu, hsv, entropy, none or a plug-in.", panel="Tissue")
+    ] = "auto"
+    preset: Annotated[str, _option("he (leaves out pen), ihc or biopsy.", panel="Tissue")] = "he"
+    seg_mpp: Annotated[float | None, _option("Working resolution, µm/px [8].", panel="Tissue")] = (
+        None
+    )
+    min_area_um2: Annotated[
+        float | None, _option("Smaller pieces are dropped [20000].", panel="Tissue")
+    ] = None
+    min_hole_area_um2: Annotated[
+        float | None, _option("Smaller holes are filled [4000].", panel="Tissue")
+    ] = None
+    close_um: Annotated[
+        float | None, _option("Gaps up to this are closed [16].", panel="Tissue")
+    ] = None
+    roi: Annotated[
+        Path | None,
+        _option(
+            "GeoJSON, or folder of <slide_id>.geojson: only inside.", panel="Tissue", metavar="PATH"
+        ),
+    ] = None
+    exclude: Annotated[
+        Path | None, _option("GeoJSON, or folder: never inside.", panel="Tissue", metavar="PATH")
+    ] = None
+
+
+class Pictures:
+    """What segmentation shows a person."""
+
+    overlay: Annotated[bool, _option("Write overlays/<slide_id>.png.", panel="Tissue")] = True
+    geojson: Annotated[
+        bool, _option("Write geojson/<slide_id>.geojson for QuPath.", panel="Tissue")
+    ] = False
+
+
+class Scale:
+    """Which tiles."""
+
+    mpp: Annotated[float, _option("µm/px of a tile.", panel="Tiles")] = 0.5
+    mag: Annotated[float | None, _option("The same as --mpp 10/MAG.", panel="Tiles")] = None
+    tile_size: Annotated[int, _option("Side of a tile in px.", panel="Tiles")] = 256
+    overlap: Annotated[str, _option("px, or a share such as 50%.", panel="Tiles")] = "0"
+    mpp_tolerance: Annotated[
+        float, _option("Relative difference within which a level is used as it is.", panel="Tiles")
+    ] = 0.001
+    allow_upsample: Annotated[
+        bool, _option("Let a tile be finer than the slide.", "--allow-upsample", panel="Tiles")
+    ] = False
+
+
+class LeastTissue:
+    """Which tiles of a grid are used."""
+
+    min_tissue: Annotated[
+        float, _option("Least share of tissue in a tile that is embedded.", panel="Tiles")
+    ] = 0.1
+
+
+class Coordinates:
+    """Coordinates for other programs."""
+
+    coords: Annotated[
+        str | None, _option("csv or jsonl: stream the coordinates to stdout.", panel="Output")
+    ] = None
+
+
+class Features:
+    """Which backbones, on which machine part, stored how."""
+
+    backbone: Annotated[
+        list[str],
+        _option(
+            "resnet50, resnet50-full, uni, timm:…, torchvision:…, hf-hub:…, local-dir:…; "
+            "each tile is decoded once for all of them.",
+            panel="Backbone",
+        ),
+    ] = ["resnet50"]  # noqa: RUF012 a default that Typer copies
+    weights: Annotated[
+        list[str] | None,
+        _option("File, folder or random:SEED; one for each --backbone.", panel="Backbone"),
+    ] = None
+    offline: Annotated[bool, _option("Open no internet socket.", "--offline", panel="Backbone")] = (
+        False
+    )
+    allow_geometry_mismatch: Annotated[
+        bool,
+        _option(
+            "Embed tiles of an mpp the backbone was not made for.",
+            "--allow-geometry-mismatch",
+            panel="Backbone",
+        ),
+    ] = False
+    dtype: Annotated[
+        str, _option("How features are stored: float16 or float32.", panel="Backbone")
+    ] = "float16"
+    engine: Annotated[str, _option("torch.", panel="Compute")] = "torch"
+    precision: Annotated[
+        str, _option("auto (CPU fp32, CUDA bf16), fp32, bf16 or fp16.", panel="Compute")
+    ] = "auto"
+    device: Annotated[str, _option("auto, cpu, cuda or cuda:N.", panel="Compute")] = "auto"
+    batch_size: Annotated[
+        int | None, _option("Tiles per forward pass [CPU 8, CUDA 256].", panel="Compute")
+    ] = None
+    readers: Annotated[
+        int | None, _option("Threads that read tiles ahead [the cores].", panel="Compute")
+    ] = None
+    max_bad_tiles: Annotated[
+        str, _option("Unreadable tiles above which a slide fails.", panel="Compute")
+    ] = "1%"
+
+
+class WhichGrid:
+    """Which tiles of a project that has several grids."""
+
+    grid: Annotated[
+        str | None, _option("The grid's key, where a store has several.", panel="Input")
+    ] = None

@@ -1,0 +1,131 @@
+"""Prepare: info, segment and tile."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wsi_tools.cli import options as opt
+from wsi_tools.cli import terminal
+from wsi_tools.errors import InputError
+
+if TYPE_CHECKING:
+    from wsi_tools.preparation import Task
+
+Row = Mapping[str, Any]
+
+
+class ReadPlan:
+    """For which tiles the reading is explained."""
+
+    mpp: Annotated[float, typer.Option(help="µm/px of a tile.")] = 0.5
+    tile_size: Annotated[
+        int | None, typer.Option(help="Say how tiles of this side would be read.")
+    ] = None
+
+
+@opt.takes(opt.Input, ReadPlan, opt.Manners)
+def info(ctx: typer.Context) -> None:
+    """Say what slides are: reader, size, levels, resolution with its sources, channels."""
+    from wsi_tools.cli.description import lines
+    from wsi_tools.cli.inputs import read_inputs
+    from wsi_tools.cli.requested import reading
+    from wsi_tools.cli.running import Run
+    from wsi_tools.preparation.description import Description
+
+    given = ctx.params
+    work = Description(reading(ctx), given["tile_size"], given["mpp"])
+    inputs = read_inputs(given["slides"], recursive=given["recursive"], manifest=given["manifest"])
+    run = Run(work, record=False)
+    run.refuse(inputs.refused, None)
+    for _, facts in run.results(inputs.tasks(Path())):
+        terminal.deliver(facts if given["json"] else "\n".join(lines(facts)))
+
+
+@opt.takes(opt.Input, opt.Tissue, opt.Pictures, opt.Output, opt.Many, opt.Manners)
+def segment(ctx: typer.Context) -> None:
+    """Find tissue and keep it: outlines with holes, a mask, a thumbnail."""
+    for _, row in prepared(ctx, "segment"):
+        deliver(ctx, row)
+
+
+@opt.takes(
+    opt.Input, opt.Scale, opt.LeastTissue, opt.Coordinates, opt.Output, opt.Many, opt.Manners
+)
+def tile(ctx: typer.Context) -> None:
+    """Lay a grid of tiles of an exact physical size over tissue, found first if missing."""
+    kind = ctx.params["coords"]
+    if kind not in (None, "csv", "jsonl"):
+        raise InputError(f"--coords {kind}: choose csv or jsonl")
+    if kind == "csv":
+        terminal.deliver("slide_id,x,y,row,column,tissue")
+    for task, row in prepared(ctx, "tile"):
+        if kind is None or "grid" not in row or ctx.params["dry_run"]:
+            deliver(ctx, row)
+        else:
+            for line in _coordinates(task, row["grid"], kind):
+                terminal.deliver(line)
+
+
+def prepared(ctx: typer.Context, until: str) -> Iterator[tuple["Task", Row]]:
+    """Carry a verb of preparation out on everything named; yield each slide's result."""
+    from wsi_tools.cli.inputs import read_inputs, take_shard
+    from wsi_tools.cli.requested import preparation
+    from wsi_tools.cli.running import Run
+
+    given = ctx.params
+    work = preparation(ctx, until)
+    inputs = read_inputs(given["slides"], recursive=given["recursive"], manifest=given["manifest"])
+    tasks = take_shard(inputs.tasks(given["out"]), given["shard"])
+    run = Run(
+        work,
+        workers=given["workers"],
+        fail_fast=given["fail_fast"],
+        time_limit=given["time_limit"],
+        record=not given["dry_run"],
+    )
+    run.refuse(inputs.refused, given["out"])
+    for task, result in run.results(tasks):
+        row = asdict(result)
+        _tell(row)
+        yield task, row
+
+
+def deliver(ctx: typer.Context, row: Row) -> None:
+    """Write a slide's result to stdout: its store, or with --json everything."""
+    terminal.deliver(row if ctx.params["json"] or ctx.params["dry_run"] else row["store"])
+
+
+def _tell(row: Row) -> None:
+    for warning in row.get("warnings", ()):
+        terminal.warn(f"{row['slide_id']}: {warning}")
+    if row["tissue_mm2"] == 0:
+        terminal.warn(f"{row['slide_id']}: no tissue was found; its grid is empty")
+    terminal.say(f"{row['slide_id']}: {', '.join(_remarks(row))}")
+
+
+def _remarks(row: Row) -> Iterator[str]:
+    yield f"{row['tissue_mm2']:g} mm² of tissue"
+    if row["tiles"] is not None:
+        yield f"{row['tiles']} tiles, {row['tiles_with_tissue']} with enough tissue"
+    if row.get("unread"):
+        yield f"{row['unread']} could not be read"
+    if row.get("embedded"):
+        seconds = row["seconds"]
+        spent = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+        rate = row["embedded"] / max(1e-9, sum(seconds.values()) - seconds["reading"])
+        yield f"{row['embedded']} embedded at {rate:.1f} tiles/s ({spent})"
+
+
+def _coordinates(task: "Task", key: str, kind: str) -> Iterator[str | Row]:
+    """The tiles of a grid in storage order; x and y are level-0 pixels, the top left corner."""
+    from wsi_tools.store import FeatureStore
+
+    grid = FeatureStore(task.store).grid(key)
+    columns = (grid.xy.tolist(), grid.index.tolist(), grid.tissue.tolist())
+    for (x, y), (row, column), tissue in zip(*columns, strict=True):
+        tile = {"slide_id": task.slide_id, "x": x, "y": y, "row": row, "column": column}
+        fields = {**tile, "tissue": round(tissue, 6)}
+        yield fields if kind == "jsonl" else ",".join(str(value) for value in fields.values())

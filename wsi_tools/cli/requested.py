@@ -1,0 +1,166 @@
+"""From a verb's options to what preparation is asked to do."""
+
+from dataclasses import replace
+from typing import Any
+
+import typer
+
+from wsi_tools.cli import options as opt
+from wsi_tools.cli.verbs import configuration, was_typed
+from wsi_tools.errors import InputError
+from wsi_tools.preparation import Embedding, Preparation, Reading, Segmenting, Tiling
+from wsi_tools.tiling import TileSpec
+from wsi_tools.tissue import PRESETS, TissueOptions
+
+ENGINES = ("torch",)
+DTYPES = ("float16", "float32")
+
+
+def preparation(ctx: typer.Context, until: Any) -> Preparation:
+    """The stages up to `until`; those that no option was typed for take what a store has."""
+    given = ctx.params
+    return Preparation(
+        until=until,
+        reading=reading(ctx),
+        segmenting=segmenting(ctx),
+        tiling=tiling(ctx),
+        embedding=embedding(ctx) if until == "embed" else None,
+        overwrite=given["overwrite"],
+        dry_run=given["dry_run"],
+        pictures=pictures(ctx),
+        command=configuration(ctx),
+    )
+
+
+def reading(ctx: typer.Context) -> Reading:
+    """How slides are opened."""
+    given = ctx.params
+    return Reading(given["reader"], given["mpp_override"], given["mpp_fallback"])
+
+
+def pictures(ctx: typer.Context) -> tuple[str, ...]:
+    """What segmentation shows a person."""
+    return tuple(name for name in opt.names(opt.Pictures) if ctx.params.get(name))
+
+
+def segmenting(ctx: typer.Context) -> Segmenting | None:
+    """How tissue is found; None where nothing was said of it, except by the verb itself."""
+    given = ctx.params
+    if "method" not in given or not (
+        ctx.info_name == "segment" or was_typed(ctx, *opt.names(opt.Tissue))
+    ):
+        return None
+    return Segmenting(tissue_options(given), given["roi"], given["exclude"])
+
+
+def tissue_options(given: dict[str, Any]) -> TissueOptions:
+    """A preset, with the numbers that were given in the place of its own.
+
+    Raises:
+        InputError: there is no such preset, or a number is out of range.
+    """
+    name = given["preset"]
+    if name not in PRESETS:
+        raise InputError(f"--preset {name}: choose from {', '.join(PRESETS)}")
+    numbers = ("seg_mpp", "min_area_um2", "min_hole_area_um2", "close_um")
+    typed = {each: given[each] for each in numbers if given[each] is not None}
+    return replace(PRESETS[name], method=given["method"], **typed)
+
+
+def tiling(ctx: typer.Context) -> Tiling | None:
+    """Which tiles; None where nothing was said of them, except by a verb that tiles."""
+    given = ctx.params
+    names = (*opt.names(opt.Scale), *opt.names(opt.LeastTissue))
+    if "mpp" not in given or not (ctx.info_name in ("tile", "run") or was_typed(ctx, *names)):
+        return None
+    least = given["min_tissue"] if was_typed(ctx, "min_tissue") else None
+    spec = TileSpec(
+        px=given["tile_size"],
+        mpp=target_mpp(ctx),
+        overlap=overlap_px(given["overlap"], given["tile_size"]),
+        min_tissue=given["min_tissue"],
+        mpp_tolerance=given["mpp_tolerance"],
+        allow_upsample=given["allow_upsample"],
+    )
+    return Tiling(spec, least)
+
+
+def target_mpp(ctx: typer.Context) -> float:
+    """µm/px of a tile, from --mpp or from --mag.
+
+    Raises:
+        InputError: both were given, or a magnification of nothing.
+    """
+    mag = ctx.params["mag"]
+    if mag is None:
+        return float(ctx.params["mpp"])
+    if was_typed(ctx, "mpp"):
+        raise InputError(f"--mag {mag:g} and --mpp were both given; keep --mpp {10 / mag:g}")
+    if not mag > 0:
+        raise InputError(f"--mag {mag:g} is no magnification; try --mag 20")
+    return float(10 / mag)
+
+
+def overlap_px(text: str, px: int) -> int:
+    """Pixels from ``32`` or ``50%``.
+
+    Raises:
+        InputError: neither.
+    """
+    number = text.removesuffix("%")
+    if not number.isdecimal():
+        raise InputError(f"--overlap {text}: give px such as 32, or a share such as 50%")
+    return round(px * int(number) / 100) if text.endswith("%") else int(number)
+
+
+def embedding(ctx: typer.Context) -> Embedding:
+    """Which backbones, and how.
+
+    Raises:
+        InputError: an unknown engine or dtype, or weights for some backbones only.
+    """
+    given = ctx.params
+    _refuse_unknown("--engine", given["engine"], ENGINES)
+    _refuse_unknown("--dtype", given["dtype"], DTYPES)
+    return Embedding(
+        backbones=_with_weights(given["backbone"], given["weights"] or []),
+        grid=given.get("grid"),
+        device=given["device"],
+        precision=given["precision"],
+        engine=given["engine"],
+        dtype=given["dtype"],
+        batch_size=given["batch_size"],
+        readers=given["readers"],
+        max_bad_tiles=share(given["max_bad_tiles"]),
+        min_tissue=given["min_tissue"] if was_typed(ctx, "min_tissue") else None,
+        allow_geometry_mismatch=given["allow_geometry_mismatch"],
+        offline=given["offline"],
+    )
+
+
+def share(text: str) -> float:
+    """A share from ``1%`` or ``0.01``.
+
+    Raises:
+        InputError: no number between 0 and 1.
+    """
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise InputError(f"--max-bad-tiles {text}: give a share such as 1% or 0.01")
+    return value
+
+
+def _with_weights(names: list[str], weights: list[str]) -> tuple[tuple[str, str | None], ...]:
+    if weights and len(weights) != len(names):
+        raise InputError(
+            f"{len(weights)} --weights for {len(names)} --backbone; give one for each, in order"
+        )
+    return tuple(zip(names, weights or [None] * len(names), strict=True))
+
+
+def _refuse_unknown(flag: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{flag} {value}: choose from {', '.join(known)}")

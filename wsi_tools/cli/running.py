@@ -1,0 +1,147 @@
+"""Slides through a work, told on the terminal: results, failures, signals and the exit code."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from wsi_tools import errors
+from wsi_tools.cli import terminal
+from wsi_tools.errors import IncompleteError, InputError, InterruptedRunError, StoreError
+from wsi_tools.execution import Failure, Progress, Stop, Work, over
+from wsi_tools.preparation import Task
+from wsi_tools.slide.discovery import Source
+from wsi_tools.store.project import FailureRecord, Project
+
+# What no other slide could do better: the run ends at once, with the code of the error.
+FATAL = {"UnavailableError", "WeightsError"}
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class Run:
+    """One command over many slides; what fails is told, recorded, and counted at the end.
+
+    Args:
+        work: done for every task, in worker processes.
+        workers: how many processes.
+        fail_fast: stop at the first failure.
+        time_limit: as `seconds` reads it.
+        record: keep failures in the project's list, and take successes out of it.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        *,
+        workers: int = 1,
+        fail_fast: bool = False,
+        time_limit: str | None = None,
+        record: bool = True,
+    ) -> None:
+        self.work = work
+        self.workers = workers
+        self.fail_fast = fail_fast
+        self.record = record
+        self.stop = Stop(seconds(time_limit))
+        self.failures: list[Failure] = []
+
+    def results(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Any]]:
+        """Yield (task, result) for every slide that succeeds.
+
+        Raises:
+            WsiToolsError: at the end, if a slide failed or the run was stopped; at once, if
+                nothing could succeed.
+        """
+        with _heeding(self.stop) as signals, terminal.ProgressBars(len(tasks)) as bars:
+            for event in over(tasks, self.work, workers=self.workers, stop=self.stop):
+                if isinstance(event, Progress):
+                    bars.step(event.item.slide_id, event.stage, event.done, event.total)
+                    continue
+                bars.end(event.item.slide_id)
+                if event.failure is not None:
+                    self.fail(event.item, event.failure)
+                else:
+                    self._forget(event.item)
+                    yield event.item, event.value
+        self._conclude(signals)
+
+    def refuse(self, slides: Sequence[tuple[Path, str]], out: Path | None) -> None:
+        """Fail slides that cannot even begin, each with its reason."""
+        for path, reason in slides:
+            source = Source(path, path.stem)
+            task = Task(source, Project(out or Path()).store(source.slide_id))
+            self.fail(task, Failure("name", "DataError", f"{path}: {reason}", 4))
+
+    def fail(self, task: Task, failure: Failure) -> None:
+        """Tell a failure and record it; raise where going on is pointless."""
+        if failure.error in FATAL:
+            raise getattr(errors, failure.error)(failure.message)
+        terminal.say(f"failed: {task.slide_id}: {failure.stage}: {failure.message}")
+        self.failures.append(failure)
+        if self.record:
+            row = FailureRecord(
+                task.slide_id, str(task.source.path), failure.stage, failure.error, failure.message
+            )
+            _project(task).record_failure(row)
+        if self.fail_fast:
+            self.stop()
+
+    def _forget(self, task: Task) -> None:
+        if self.record:
+            _project(task).record_success(task.slide_id)
+
+    def _conclude(self, signals: list[int]) -> None:
+        if signal.SIGINT in signals:
+            terminal.say("interrupted; run the same command again to continue")
+            raise typer.Exit(130)
+        if self.stop.asked() and not (self.fail_fast and self.failures):
+            raise InterruptedRunError("stopped on request; run the same command again to continue")
+        if any(failure.error == StoreError.__name__ for failure in self.failures):
+            raise StoreError(
+                f"{self._count()}: a store there was made by another request, or is torn"
+            )
+        if self.failures:
+            raise IncompleteError(f"{self._count()}; the others are done")
+
+    def _count(self) -> str:
+        return f"{len(self.failures)} slide{'s' if len(self.failures) > 1 else ''} failed"
+
+
+def seconds(text: str | None) -> float | None:
+    """Read ``H:MM:SS``, ``MM:SS`` or seconds.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if text is None:
+        return None
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        raise InputError(f"--time-limit {text}: give H:MM:SS or seconds") from None
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
+@contextmanager
+def _heeding(stop: Stop) -> Iterator[list[int]]:
+    """Let signals ask for the stop; a second Ctrl-C ends everything as usual."""
+    seen: list[int] = []
+
+    def heed(number: int, _: object) -> None:
+        seen.append(number)
+        stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, heed) for number in ENDING}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _project(task: Task) -> Project:
+    return Project(task.store.parent)

@@ -1,0 +1,109 @@
+"""What every verb has: its configuration, resolved from four places, and errors as one line."""
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from wsi_tools.cli import terminal
+from wsi_tools.errors import InputError, WsiToolsError
+
+ABOUT_THE_COMMAND = {"config", "print_config", "help", "version"}
+
+
+class Verbs(TyperGroup):
+    """The group of verbs: an error raised on purpose becomes one line and its exit code."""
+
+    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:
+        """Run the command line; leave with the exit code of the error, if there was one."""
+        try:
+            return super().main(args, **options)
+        except WsiToolsError as error:
+            terminal.complain(error)
+            sys.exit(error.exit_code)
+
+
+class Verb(TyperCommand):
+    """One verb: it can print the configuration it would run with."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb, or print what it would run with."""
+        if ctx.params.pop("print_config", False):
+            terminal.deliver("\n".join(_toml(configuration(ctx))))
+            return None
+        return super().invoke(ctx)
+
+
+def configuration(ctx: typer.Context) -> dict[str, Any]:
+    """The verb and every option as it was resolved; kept in whatever the verb makes."""
+    options = {
+        name: _plain(value)
+        for name, value in ctx.params.items()
+        if name not in ABOUT_THE_COMMAND and value not in (None, [], ())
+    }
+    return {"verb": ctx.info_name, "options": options}
+
+
+def was_typed(ctx: typer.Context, *names: str) -> bool:
+    """Whether any of these options came from the user (flag, variable or file)."""
+    sources = (ctx.get_parameter_source(name) for name in names)
+    return any(source is not None and source.name != "DEFAULT" for source in sources)
+
+
+def load_config(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Take defaults from a TOML file with a table per verb.
+
+    Raises:
+        InputError: no such file, no TOML in it, or a name that no option has.
+    """
+    if path is not None:
+        tables, command = _read_toml(path), ctx.command
+        if isinstance(command, TyperGroup):
+            ctx.default_map = {
+                verb: _checked(path, verb, table, command.commands.get(verb))
+                for verb, table in tables.items()
+            }
+        else:
+            verb = str(ctx.info_name)
+            ctx.default_map = _checked(path, verb, tables.get(verb, {}), command)
+    return path
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; name a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from None
+
+
+def _checked(path: Path, verb: str, table: Any, command: Any) -> dict[str, Any]:
+    """The table's values under the names of parameters; every key must be an option."""
+    if command is None or not isinstance(table, Mapping):
+        raise InputError(f"{path}: [{verb}] is no verb of wsitools; see wsitools --help")
+    names = {parameter.name for parameter in command.params} - ABOUT_THE_COMMAND
+    values = {key.replace("-", "_"): value for key, value in table.items()}
+    if unknown := sorted(values.keys() - names):
+        flags = ", ".join(sorted(names))
+        raise InputError(f"{path}: [{verb}] has no option {unknown[0]!r}; it has {flags}")
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML and JSON know it."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def _toml(config: Mapping[str, Any]) -> Iterator[str]:
+    """A table of one verb; JSON writes strings, numbers, booleans and lists as TOML does."""
+    yield f"[{config['verb']}]"
+    for name, value in config["options"].items():
+        yield f"{name} = {json.dumps(value)}"

@@ -1,0 +1,98 @@
+"""Tiles as batches of pixels, read ahead of whoever computes on them."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_tools.errors import SlideError
+from wsi_tools.slide import Slide
+from wsi_tools.slide.sampling import read_box
+from wsi_tools.tiling import TileGrid
+
+Rows = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class TileBatch:
+    """Some tiles of a grid.
+
+    Attributes:
+        rows: (B,) their rows in the grid, ascending.
+        pixels: (B, px, px, 3) uint8; zeros where a tile could not be read.
+        unread: the rows that could not be read, each with its reason.
+        seconds: the time that one thread spent on it.
+    """
+
+    rows: Rows
+    pixels: NDArray[np.uint8]
+    unread: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class TileReader:
+    """Reads batches of tiles in the order asked for, some ahead, in threads with a handle each.
+
+    At most `threads + 2` batches exist at a time, however large the slide.
+    """
+
+    def __init__(self, slide: Slide, grid: TileGrid, *, threads: int) -> None:
+        self._slide = slide
+        self._grid = grid
+        self._ahead = threads + 2
+        self._own = threading.local()
+        self._handles = ExitStack()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="tiles")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._handles.close()
+
+    def batches(self, plan: Iterable[Rows]) -> Iterator[TileBatch]:
+        """Read every batch of the plan, in its order."""
+        coming: deque[Future[TileBatch]] = deque()
+        for rows in plan:
+            coming.append(self._threads.submit(self._read, rows))
+            if len(coming) >= self._ahead:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+    def _read(self, rows: Rows) -> TileBatch:
+        began = time.perf_counter()
+        px = self._grid.spec.px
+        pixels = np.zeros((len(rows), px, px, 3), np.uint8)
+        unread: dict[int, str] = {}
+        for place, row in enumerate(rows):
+            try:
+                pixels[place] = self._tile(int(row))
+            except SlideError as error:
+                unread[int(row)] = str(error)
+                self._own.slide = None  # a handle is not to be trusted after a failed read
+        return TileBatch(rows, pixels, unread, time.perf_counter() - began)
+
+    def _tile(self, row: int) -> NDArray[np.uint8]:
+        px = self._grid.spec.px
+        return read_box(self._handle(), self._grid.box(row), (px, px), self._grid.level)
+
+    def _handle(self) -> Slide:
+        if getattr(self._own, "slide", None) is None:
+            self._own.slide = self._handles.enter_context(self._slide.reopen())
+        handle: Slide = self._own.slide
+        return handle

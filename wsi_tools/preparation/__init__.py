@@ -1,0 +1,198 @@
+"""Preparation: one slide from its file to its store, as the work that a worker does.
+
+This door imports nothing heavy: the supervisor holds it, and a worker opens the rooms behind it.
+"""
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from wsi_tools.errors import SlideError, UnavailableError
+from wsi_tools.execution import Report
+from wsi_tools.preparation.requests import Embedding, Reading, Segmenting, Task, Tiling
+from wsi_tools.slide import Slide, open_slide
+
+if TYPE_CHECKING:
+    from wsi_tools.embedding.backbones import Backbone
+    from wsi_tools.preparation.forecast import Forecast
+    from wsi_tools.store import FeatureStore, StoreWriter
+    from wsi_tools.tiling import TileGrid
+
+__all__ = ["Embedding", "Preparation", "Prepared", "Reading", "Segmenting", "Task", "Tiling"]
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of one slide.
+
+    Attributes:
+        store: where it is.
+        tissue_mm2: the area of its tissue.
+        grid: the key of its grid; None where it was not tiled.
+        tiles: in that grid.
+        tiles_with_tissue: those that have the least tissue that embedding asks for.
+        features: the sets of features asked for.
+        embedded: tiles embedded now, not counting what was there.
+        unread: tiles whose pixels could not be read now.
+        seconds: where the time of embedding went.
+        warnings: what a person should know.
+    """
+
+    slide_id: str
+    store: str
+    tissue_mm2: float
+    grid: str | None = None
+    tiles: int | None = None
+    tiles_with_tissue: int | None = None
+    features: tuple[str, ...] = ()
+    embedded: int = 0
+    unread: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The stages asked for, up to the last; what is there already is kept.
+
+    A stage that is None takes what the store has; where it has nothing, its defaults apply.
+    """
+
+    until: Literal["segment", "tile", "embed"]
+    reading: Reading = field(default_factory=Reading)
+    segmenting: Segmenting | None = None
+    tiling: Tiling | None = None
+    embedding: Embedding | None = None
+    pictures: tuple[str, ...] = ()
+    overwrite: bool = False
+    dry_run: bool = False
+    command: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, task: Task, report: Report) -> "Prepared | Forecast":
+        """Prepare one slide, holding its lease; or foresee what that would do."""
+        from wsi_tools.store import Project, StoreWriter, lease
+
+        if self.dry_run:
+            return self._foreseen(task)
+        project = Project(task.store.parent)
+        with _naming_the_disk(project.path), lease(project.leases, task.slide_id) as held:
+            writer = StoreWriter(task.store, held, command=self.command, overwrite=self.overwrite)
+            with self._opened(task, writer) as slide:
+                return self._prepared(slide, task, writer, report)
+
+    @cached_property
+    def backbones(self) -> "dict[str, Backbone]":
+        """The backbones, loaded once for all the slides of a worker."""
+        from wsi_tools.preparation.features import load_backbones
+
+        assert self.embedding is not None
+        return load_backbones(self.embedding)
+
+    def _foreseen(self, task: Task) -> "Forecast":
+        from wsi_tools.preparation.forecast import forecast
+        from wsi_tools.store import FeatureStore
+
+        opened = (
+            _reopened(FeatureStore(task.store)) if task.recorded else self.reading.open(task.source)
+        )
+        with opened as slide:
+            asked = (self.segmenting, self.tiling, self.embedding)
+            return forecast(slide, task, *asked, until=self.until)
+
+    @contextmanager
+    def _opened(self, task: Task, writer: "StoreWriter") -> Iterator[Slide]:
+        """The slide, and a store that is certainly its own."""
+        if task.recorded:
+            with _reopened(writer.store) as slide:
+                yield slide
+            return
+        with self.reading.open(task.source) as slide:
+            writer.claim(slide.info)
+            yield slide
+
+    def _prepared(
+        self, slide: Slide, task: Task, writer: "StoreWriter", report: Report
+    ) -> Prepared:
+        from wsi_tools.preparation import stages
+        from wsi_tools.store import Project
+
+        tissue = stages.find_tissue(slide, writer, self.segmenting, report)
+        stages.draw(tissue, Project(task.store.parent), task.slide_id, self.pictures)
+        mpp_x, mpp_y = slide.info.mpp
+        done = Prepared(
+            task.slide_id,
+            str(task.store),
+            tissue_mm2=round(tissue.outlines.area * mpp_x * mpp_y / 1e6, 4),
+            warnings=slide.info.warnings,
+        )
+        if self.until == "segment":
+            return done
+        key, grid = self._grid(slide, writer, report)
+        least = grid.spec.min_tissue
+        done = replace(
+            done, grid=key, tiles=len(grid.xy), tiles_with_tissue=int((grid.tissue >= least).sum())
+        )
+        return done if self.until == "tile" else self._embedded(done, slide, writer, report)
+
+    def _grid(self, slide: Slide, writer: "StoreWriter", report: Report) -> "tuple[str, TileGrid]":
+        """The grid to go on with: the one asked for, or one that is there."""
+        from wsi_tools.preparation import stages
+
+        store = writer.store
+        named = self.embedding.grid if self.embedding else None
+        if self.tiling is None and (named or store.grid_keys()):
+            key = store.choose_grid(named)
+            return key, store.grid(key)
+        return stages.lay_grid(slide, writer, self.tiling or Tiling(), report)
+
+    def _embedded(
+        self, done: Prepared, slide: Slide, writer: "StoreWriter", report: Report
+    ) -> Prepared:
+        from wsi_tools.preparation.features import embed_grid
+
+        assert self.embedding is not None
+        assert done.grid is not None
+        spent = embed_grid(slide, writer, done.grid, self.backbones, self.embedding, report)
+        return replace(
+            done,
+            features=tuple(self.backbones),
+            embedded=spent.tiles,
+            unread=len(spent.unread),
+            seconds=spent.seconds(),
+        )
+
+
+@contextmanager
+def _reopened(store: "FeatureStore") -> Iterator[Slide]:
+    """The slide of a store, from where it was recorded, at the scale that was recorded."""
+    record = store.record
+    path = Path(record.path)
+    if not path.exists():
+        raise SlideError(
+            f"{path}: the slide of {store.path.name} is gone; run wsitools tile with its new place "
+            "and the same project"
+        )
+    with open_slide(path, reader=record.reader) as slide:
+        if slide.info.fingerprint != record.fingerprint:
+            raise SlideError(f"{path}: not the file that {store.path.name} was made from")
+        slide.info = replace(slide.info, resolution=store.slide.resolution)
+        yield slide
+
+
+@contextmanager
+def _naming_the_disk(folder: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into the error that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise UnavailableError(
+            f"{folder}: {error.strerror}; free space there or choose another --out, and run again"
+        ) from error

@@ -1,0 +1,50 @@
+"""Tissue and tiles of one open slide, each written to the store where it is missing."""
+
+import io
+from collections.abc import Collection
+
+from PIL import Image
+
+from wsi_tools.execution import Report
+from wsi_tools.preparation.requests import Segmenting, Tiling
+from wsi_tools.slide import Slide
+from wsi_tools.store import Project, StoreWriter
+from wsi_tools.tiling import TileGrid, tile
+from wsi_tools.tissue import TissueMask, overlay, to_geojson
+
+
+def find_tissue(
+    slide: Slide, writer: StoreWriter, asked: Segmenting | None, report: Report
+) -> TissueMask:
+    """The tissue in the store, segmented first where it is missing; None takes what is there."""
+    slide_id = writer.store.slide_id
+    wanted = asked or Segmenting()
+    request = wanted.request(slide.info, slide_id)
+    if not writer.has_tissue(request if asked else None):
+        report("segment", 0, 1)
+        writer.write_tissue(wanted.tissue(slide, slide_id), request)
+    return writer.store.tissue()
+
+
+def draw(tissue: TissueMask, project: Project, slide_id: str, pictures: Collection[str]) -> None:
+    """Write what a person looks at: the overlay as PNG, the outlines for QuPath."""
+    if "overlay" in pictures:
+        encoded = io.BytesIO()
+        Image.fromarray(overlay(tissue)).save(encoded, "PNG")
+        project.write(f"overlays/{slide_id}.png", encoded.getvalue())
+    if "geojson" in pictures:
+        project.write(f"geojson/{slide_id}.geojson", to_geojson(tissue.pieces).encode())
+
+
+def lay_grid(
+    slide: Slide, writer: StoreWriter, asked: Tiling, report: Report
+) -> tuple[str, TileGrid]:
+    """The grid asked for and its key, tiled first where it is missing."""
+    store, key = writer.store, asked.spec.key
+    request = asked.request(slide.info, store.tissue_request())
+    if not writer.has_grid(key, request):
+        report("tile", 0, 1)
+        writer.write_grid(key, tile(slide.info, store.tissue(), asked.spec), request)
+    elif asked.min_tissue is not None:
+        writer.set_min_tissue(key, asked.min_tissue)
+    return key, writer.store.grid(key)

@@ -1,0 +1,31 @@
+"""Arrays on disk: plain chunks of whole rows, uncompressed, each with its crc32c."""
+
+from typing import Any
+
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec
+
+from wsi_tools.store.layout import INDEX_CHUNK_ROWS
+
+
+def create(
+    group: zarr.Group, name: str, *, shape: tuple[int, ...], dtype: str, chunk_rows: int
+) -> zarr.Array[Any]:
+    """Make an empty array whose chunks are whole rows, written even where they hold only zeros."""
+    return group.create_array(
+        name,
+        shape=shape,
+        chunks=(max(1, min(chunk_rows, shape[0])), *shape[1:]),
+        dtype=dtype,
+        compressors=[Crc32cCodec()],
+        config={"write_empty_chunks": True},
+    )
+
+
+def write(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
+    """Make an array and fill it."""
+    array = create(
+        group, name, shape=values.shape, dtype=values.dtype.name, chunk_rows=INDEX_CHUNK_ROWS
+    )
+    array[...] = values

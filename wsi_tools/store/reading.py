@@ -1,0 +1,130 @@
+"""A store, open for reading."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.errors import NodeNotFoundError
+
+from wsi_tools.errors import InputError, StoreError
+from wsi_tools.slide import SlideInfo
+from wsi_tools.store import grids
+from wsi_tools.store.layout import read_root
+from wsi_tools.store.records import SlideRecord, parse_slide
+from wsi_tools.tiling import TileGrid
+from wsi_tools.tissue import TissueMask, parse_regions
+from wsi_tools.tissue.contours import only_polygons
+
+
+class FeatureStore:
+    """One slide's store. Nothing is written, and no lock is needed.
+
+    Every part is read when it is asked for, and raises `StoreError` where it is missing or torn.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def slide_id(self) -> str:
+        """The slide's name: the store's, less the suffix."""
+        return self.path.stem
+
+    @cached_property
+    def record(self) -> SlideRecord:
+        """The slide as it was recorded."""
+        return parse_slide(self.path, read_root(self.path)["slide"])
+
+    @property
+    def slide(self) -> SlideInfo:
+        """The slide's facts, without its file."""
+        return self.record.info()
+
+    @property
+    def has_tissue(self) -> bool:
+        """Whether the slide was segmented."""
+        return (self.path / "tissue" / "zarr.json").is_file()
+
+    def tissue_request(self) -> dict[str, Any]:
+        """What the segmentation was asked to do."""
+        return self._attributes("tissue")["request"]
+
+    def tissue(self) -> TissueMask:
+        """The tissue of the slide."""
+        attributes = self._attributes("tissue")
+        pieces = parse_regions(attributes["outlines"], f"{self.path}/tissue")
+        return TissueMask(
+            outlines=only_polygons(piece.area for piece in pieces),
+            mask=self._array("tissue/mask")[:],
+            scale=tuple(attributes["scale"]),
+            thumbnail=self._array("tissue/thumbnail")[:],
+            method=attributes["method"],
+            parameters=attributes["parameters"],
+            regions=parse_regions(attributes["regions"], f"{self.path}/tissue"),
+        )
+
+    def grid_keys(self) -> tuple[str, ...]:
+        """The keys of the grids, in order."""
+        return grids.names(self.path / "grids")
+
+    def choose_grid(self, key: str | None) -> str:
+        """The grid that is meant: the one named, or the only one.
+
+        Raises:
+            InputError: no such grid, or several and none named.
+        """
+        keys = self.grid_keys()
+        if key is None and len(keys) == 1:
+            return keys[0]
+        if key is not None and key in keys:
+            return key
+        if not keys:
+            raise InputError(f"{self.path}: has no tiles; run wsitools tile first")
+        raise InputError(f"{self.path}: has the grids {', '.join(keys)}; choose one with --grid")
+
+    def grid_attributes(self, key: str) -> dict[str, Any]:
+        """What a grid was asked to be, and what is read for it."""
+        return self._attributes(f"grids/{key}")
+
+    def tiles(self, key: str) -> int:
+        """N, the number of tiles of a grid."""
+        return int(self._array(f"grids/{key}/coords").shape[0])
+
+    def grid(self, key: str) -> TileGrid:
+        """One grid: row i is tile i for ever."""
+        columns = {name: self._array(f"grids/{key}/{name}")[:] for name in grids.COLUMNS}
+        return grids.from_disk(self._attributes(f"grids/{key}"), columns)
+
+    def valid(self, key: str) -> NDArray[np.bool_]:
+        """(N,) bool: False where the pixels of a tile could not be read."""
+        return self._array(f"grids/{key}/valid")[:].astype(bool)
+
+    def feature_names(self, key: str) -> tuple[str, ...]:
+        """The complete sets of features on a grid, in order."""
+        return grids.names(self.path / "grids" / key / "features")
+
+    def features(self, key: str, name: str) -> zarr.Array[Any]:
+        """One set of features, (N, D) or (N, M, D), read as it is indexed."""
+        return self._array(f"grids/{key}/features/{name}")
+
+    def feature_attributes(self, key: str, name: str) -> dict[str, Any]:
+        """What made a set of features: request, card, weights, versions, fingerprint."""
+        return self._attributes(f"grids/{key}/features/{name}")
+
+    def _attributes(self, node: str) -> dict[str, Any]:
+        return dict(self._node(node).attrs)
+
+    def _array(self, node: str) -> zarr.Array[Any]:
+        found = self._node(node)
+        if not isinstance(found, zarr.Array):
+            raise StoreError(f"{self.path}: {node} is no array; run wsitools verify")
+        return found
+
+    def _node(self, node: str) -> zarr.Array[Any] | zarr.Group:
+        try:
+            return zarr.open(self.path / node, mode="r")
+        except (FileNotFoundError, NodeNotFoundError):
+            raise StoreError(f"{self.path}: there is no {node}") from None

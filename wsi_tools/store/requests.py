@@ -1,0 +1,38 @@
+"""What was asked for, as plain data: its fingerprint, and how two requests differ."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Request = Mapping[str, Any]
+
+
+def fingerprint(request: Request) -> str:
+    """The sha256 of the request's canonical JSON (sorted keys, no spaces, shortest floats)."""
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def difference(asked: Request, found: Request) -> str:
+    """Name what two requests disagree on, as ``name: asked, found``; empty where they agree."""
+    wanted, there = dict(_leaves(asked)), dict(_leaves(found))
+    names = sorted(
+        name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name)
+    )
+    return "; ".join(
+        f"{name}: {_shown(wanted, name)} asked, {_shown(there, name)} there" for name in names
+    )
+
+
+def _leaves(request: Request, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in request.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, list(value) if isinstance(value, tuple) else value
+
+
+def _shown(leaves: Mapping[str, Any], name: str) -> str:
+    text = json.dumps(leaves[name]) if name in leaves else "nothing"
+    return text if len(text) <= 40 else f"{text[:37]}..."
