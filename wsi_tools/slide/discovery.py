@@ -87,7 +87,7 @@ def read_manifest(path: Path) -> tuple[Source, ...]:
         DataError: the table cannot be read or contradicts itself; with the line.
     """
     rows = tuple(_rows(path))
-    ids = slide_ids([row.path for row in rows if not row.slide_id])
+    ids = slide_ids(list(dict.fromkeys(row.path for row in rows if not row.slide_id)))
     sources = tuple(Source(row.path, row.slide_id or ids[row.path] or "", row.mpp) for row in rows)
     _refuse_duplicates(path, rows, sources)
     return sources

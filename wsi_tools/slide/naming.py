@@ -1,8 +1,9 @@
 """Slide identifiers: one safe path component per slide, readable, and unique in a project.
 
 A slide is called by its stem. Where stems collide, by the shortest end of its path that does not,
-with its extension, as a slug: `vendors-cmu1-svs`. Identifiers become file names on every system, so
-two that differ in case alone collide as well, and so do two that differ in a replaced character.
+with its extension, as a slug: `vendors-cmu1-svs`. Where even the slugs of whole paths are the same
+("a-b/c" and "a/b-c"), by that and a few digits of the path's hash. Identifiers become file names on
+every system, so two that differ in case alone collide as well.
 """
 
 import hashlib
@@ -40,7 +41,9 @@ def slide_ids(paths: Sequence[Path]) -> dict[Path, str | None]:
     for parts in range(2, deepest + 1):
         for path in _colliding(names):
             names[path] = _safe("-".join(path.parts[-parts:]).replace(".", "-"))
-    return names | dict.fromkeys(_colliding(names))
+    for path in _colliding(names):
+        names[path] = _marked(names[path] or "", "/".join(path.parts))
+    return names | dict.fromkeys(_same_but_for_case(paths))
 
 
 def _colliding(names: dict[Path, str | None]) -> list[Path]:
@@ -48,11 +51,18 @@ def _colliding(names: dict[Path, str | None]) -> list[Path]:
     return [path for path, name in names.items() if name and count[name.casefold()] > 1]
 
 
+def _same_but_for_case(paths: Sequence[Path]) -> list[Path]:
+    count = Counter(str(path).casefold() for path in paths)
+    return [path for path in paths if count[str(path).casefold()] > 1]
+
+
 def _safe(text: str) -> str:
     name = UNSAFE.sub("-", text).strip(" .-") or "slide"
-    encoded = name.encode()
-    if len(encoded) <= MAX_ID_BYTES:
-        return name
-    digest = hashlib.sha256(encoded).hexdigest()[:HASH_DIGITS]
-    head = encoded[: MAX_ID_BYTES - HASH_DIGITS - 1].decode(errors="ignore")
+    return name if len(name.encode()) <= MAX_ID_BYTES else _marked(name, name)
+
+
+def _marked(name: str, meaning: str) -> str:
+    """The name, cut where it is too long, with a few digits of its meaning's hash."""
+    digest = hashlib.sha256(meaning.encode(errors="surrogateescape")).hexdigest()[:HASH_DIGITS]
+    head = name.encode()[: MAX_ID_BYTES - HASH_DIGITS - 1].decode(errors="ignore")
     return f"{head}-{digest}"

@@ -3,10 +3,12 @@
 OpenSlide takes level-0 coordinates and interpolates where they fall between the pixels of a lower
 level. A rectangle is asked for at the level-0 coordinate nearest to its first pixel: exact on level
 0, from (0, 0), and wherever OpenSlide's own downsample is whole; off by at most half a level-0
-pixel elsewhere.
+pixel elsewhere. In a Leica file OpenSlide drops the fraction, counted from where the scan starts,
+so there the coordinate is rounded away from that start, which is exact.
 """
 
 from collections.abc import Mapping
+from math import ceil, floor
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,8 +42,7 @@ class OpenSlideReader:
 
     def read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
         """Decode a rectangle inside the level: uint8 (height, width, 4), straight alpha."""
-        downsample = self._slide.level_downsamples[level]
-        origin = round(x * downsample), round(y * downsample)
+        origin = self._origin(x, 0, level), self._origin(y, 1, level)
         return np.asarray(self._slide.read_region(origin, level, (width, height)))
 
     def reopen(self) -> "OpenSlideReader":
@@ -51,6 +52,14 @@ class OpenSlideReader:
     def close(self) -> None:
         """Close the handle."""
         self._slide.close()
+
+    def _origin(self, pixel: int, axis: int, level: int) -> int:
+        """Level-0 coordinate at which OpenSlide finds this pixel of the level."""
+        exact = pixel * self._slide.level_downsamples[level]
+        bounds = self.facts.bounds
+        if self.facts.vendor != "leica" or bounds is None:
+            return round(exact)
+        return floor(exact) if exact < (bounds.x, bounds.y)[axis] else ceil(exact)
 
 
 def _facts(slide: OpenSlide, properties: Mapping[str, str], tiff: Survey | None) -> Facts:

@@ -30,8 +30,12 @@ class TiffSlideReader:
         _refuse(tiff)
         self._path = path
         self._slide = TiffSlide(path)
-        self._levels = [self._slide.zarr_group[str(level)] for level in range(len(tiff.sizes))]
-        self.facts = _facts(self._slide, tiff)
+        try:
+            self._levels = [self._slide.zarr_group[str(level)] for level in range(len(tiff.sizes))]
+            self.facts = _facts(self._slide, tiff)
+        except DECODING_FAILURES:
+            self._slide.close()
+            raise
 
     def read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
         """Decode a rectangle inside the level: uint8 (height, width, 3)."""
@@ -48,6 +52,8 @@ class TiffSlideReader:
 
 def _refuse(tiff: Survey) -> None:
     refuse_unless_brightfield(tiff)
+    if tiff.is_ndpi:
+        raise SlideError("TiffSlide knows NDPI in part only; OpenSlide reads it")
     if tiff.composed:
         raise SlideError("its tiles must be joined or placed first, which OpenSlide does")
     if tiff.axes != "YXS" or tiff.shape[2] != 3:
