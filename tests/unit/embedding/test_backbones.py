@@ -11,9 +11,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.nn import functional
 
+from wsi_tools.embedding import cards
 from wsi_tools.embedding.backbones import find_device, find_dtype, load_backbone
 from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import InputError, UnavailableError, WeightsError
+from wsi_tools.registry import Registry
 
 TINY_VIT = "timm:test_vit"  # timm's own test architecture: 64 values, 160 px, bicubic
 
@@ -334,3 +336,40 @@ def test_float32_on_a_gpu_equals_the_cpu(tiles):
     gpu = load_backbone("resnet50", weights="random:0", device="cuda", precision="fp32")
     features = gpu.embed(tiles.cuda()).cpu()
     assert ((features - cpu).abs() <= 1e-3 * cpu.abs().clamp(min=1)).all()
+
+
+PLUGIN = """
+import torch
+from wsi_tools.embedding.cards import Card
+
+CARD = Card(
+    name="brightness", source="local-dir:{folder}", width=3, px=8, mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0), interpolation="bilinear", builder="brightness_plugin:build",
+)
+
+class Brightness(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, images):
+        return images.mean((2, 3)) * self.gain
+
+def build():
+    return Brightness()
+"""
+
+
+def test_an_installed_package_can_bring_a_card_and_its_network(tmp_path, monkeypatch):
+    (tmp_path / "brightness_plugin.py").write_text(PLUGIN.format(folder=tmp_path))
+    metadata = tmp_path / "brightness_plugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: brightness-plugin\n")
+    (metadata / "entry_points.txt").write_text(
+        "[wsi_tools.backbones]\nbrightness = brightness_plugin:CARD\n"
+    )
+    save_file({"gain": torch.tensor([1.0, 2.0, 3.0])}, tmp_path / "model.safetensors")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cards, "BACKBONES", Registry("wsi_tools.backbones", {}))
+    features = load_backbone("brightness").embed(torch.full((1, 16, 16, 3), 51, dtype=torch.uint8))
+    torch.testing.assert_close(features, torch.tensor([[0.2, 0.4, 0.6]]))
