@@ -87,11 +87,16 @@ def parse_regions(text: str, where: str) -> tuple[Region, ...]:
         DataError: not GeoJSON, or something in it is no polygon.
     """
     try:
-        return tuple(_region(feature) for feature in _features(json.loads(text)))
+        document = json.loads(text, parse_constant=_refuse)
+        return tuple(_region(feature) for feature in _features(document))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise DataError(f"{where}: {_reason(error)}; give polygons as GeoJSON") from error
     except shapely.errors.ShapelyError as error:
         raise DataError(f"{where}: {_reason(error)}; give polygons as GeoJSON") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no coordinate")
 
 
 def _reason(error: Exception) -> str:
@@ -116,7 +121,7 @@ def _region(feature: dict[str, Any]) -> Region:
         raise ValueError(f"a {geometry['type']} has no area")
     area = shapely.force_2d(shape(geometry))
     if not np.isfinite(shapely.get_coordinates(area)).all():
-        raise ValueError("a coordinate is not a number")
+        raise ValueError("a coordinate is infinite")
     return Region(only_polygons([shapely.make_valid(area)]), _name(feature))
 
 

@@ -1,0 +1,60 @@
+import numpy as np
+
+from wsi_tools.tissue.shapes import close_gaps, drop_small_pieces, fill_small_holes
+
+MPP = (8.0, 8.0)
+PIXEL_UM2 = 64
+
+
+def blank() -> np.ndarray:
+    return np.zeros((40, 40), bool)
+
+
+def test_pieces_are_kept_from_their_area_in_square_micrometres():
+    mask = blank()
+    mask[2:7, 2:7] = True  # 25 pixels
+    mask[20:30, 20:30] = True  # 100 pixels
+    assert drop_small_pieces(mask, 25 * PIXEL_UM2, MPP).sum() == 125
+    assert drop_small_pieces(mask, 25 * PIXEL_UM2 + 1, MPP).sum() == 100
+    assert drop_small_pieces(mask, 25 * PIXEL_UM2, (4.0, 8.0)).sum() == 100
+
+
+def test_pixels_that_touch_at_a_corner_count_as_one_piece():
+    mask = blank()
+    mask[5, 5] = mask[6, 6] = True
+    assert drop_small_pieces(mask, 2 * PIXEL_UM2, MPP).sum() == 2
+
+
+def test_holes_are_filled_below_their_area_in_square_micrometres():
+    mask = blank()
+    mask[5:35, 5:35] = True
+    mask[10:14, 10:14] = False  # 16 pixels
+    assert fill_small_holes(mask, 16 * PIXEL_UM2, MPP).sum() == 900 - 16
+    assert fill_small_holes(mask, 16 * PIXEL_UM2 + 1, MPP).sum() == 900
+
+
+def test_a_gap_open_to_the_edge_is_no_hole():
+    mask = ~blank()
+    mask[0:2, 0:2] = False
+    assert np.array_equal(fill_small_holes(mask, 1e6, MPP), mask)
+    assert not fill_small_holes(np.zeros((1, 1), bool), 1e6, MPP).any()
+
+
+def test_a_gap_closes_when_the_disk_cannot_enter_it():
+    mask = blank()
+    mask[5:35, 5:15] = mask[5:35, 19:35] = True  # four pixels apart, 32 µm
+    assert not close_gaps(mask, 8, MPP)[20, 15:19].any()
+    assert close_gaps(mask, 16, MPP)[20, 15:19].all()
+
+
+def test_closing_does_not_grow_tissue_towards_the_edge_of_the_picture():
+    mask = blank()
+    mask[10:30, 2:20] = True
+    assert np.array_equal(close_gaps(mask, 24, MPP), mask)
+
+
+def test_the_disk_is_round_in_micrometres_not_in_pixels():
+    mask = blank()
+    mask[:18], mask[22:] = True, True  # a gap of 4 rows
+    assert close_gaps(mask, 16, (8.0, 4.0))[20].all()  # 16 µm high
+    assert not close_gaps(mask, 16, (8.0, 16.0))[20].any()  # 64 µm high

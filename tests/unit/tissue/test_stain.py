@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from wsi_tools.tissue.options import H_DAB, HE
+from wsi_tools.tissue.stain import Absorbance, glass_colour, is_foreign
+
+GLASS = (242, 240, 243)
+
+
+def on_glass(*colours: tuple[int, int, int]) -> np.ndarray:
+    """A row of pixels of these colours under a field of glass."""
+    picture = np.full((20, max(10, len(colours)), 3), GLASS, np.uint8)
+    picture[0, : len(colours)] = colours
+    return picture
+
+
+def stained(haematoxylin: float, eosin: float) -> tuple[int, int, int]:
+    """Beer and Lambert's law with the vectors of Ruifrok and Johnston (2001)."""
+    density = haematoxylin * np.array([0.65, 0.70, 0.29]) + eosin * np.array([0.07, 0.99, 0.11])
+    red, green, blue = (np.array(GLASS) * 10**-density).round().astype(int)
+    return int(red), int(green), int(blue)
+
+
+def foreign(colour: tuple[int, int, int], stain=HE) -> bool:
+    return bool(is_foreign(Absorbance.of(on_glass(colour)), stain)[0, 0])
+
+
+def test_glass_is_the_commonest_bright_colour_however_little_there_is_of_it():
+    picture = np.full((50, 50, 3), (200, 120, 180), np.uint8)
+    picture[:5] = (235, 232, 225)
+    assert glass_colour(picture) == (235, 232, 225)
+
+
+def test_a_picture_without_glass_is_measured_against_white():
+    assert glass_colour(np.full((5, 5, 3), (200, 120, 180), np.uint8)) == (255, 255, 255)
+
+
+def test_density_is_the_logarithm_of_the_light_lost():
+    density = Absorbance.of(on_glass((23, 240, 243))).channels[0, 0]
+    assert density[0] == pytest.approx(np.log10(243 / 24), rel=1e-6)
+    assert density[1:].tolist() == [0, 0]
+
+
+def test_brighter_than_glass_is_no_negative_density():
+    assert Absorbance.of(on_glass((255, 255, 255))).channels.min() == 0
+
+
+@pytest.mark.parametrize(
+    ("haematoxylin", "eosin"),
+    [(0.15, 0), (0.6, 0), (0, 0.2), (0, 0.8), (0.3, 0.3), (0.7, 0.1), (0.1, 0.5)],
+)
+def test_every_mixture_of_haematoxylin_and_eosin_is_kept(haematoxylin, eosin):
+    assert not foreign(stained(haematoxylin, eosin))
+
+
+def test_blood_is_kept_until_it_is_as_red_as_ink():
+    assert not foreign((205, 100, 140))
+    assert foreign((205, 90, 110))
+
+
+@pytest.mark.parametrize(
+    "ink",
+    [(45, 130, 104), (20, 70, 50), (60, 74, 175), (193, 52, 62), (140, 20, 30), (25, 25, 30)],
+    ids=["green", "dark green", "blue", "red", "dark red", "black"],
+)
+def test_ink_is_foreign(ink):
+    assert foreign(ink)
+
+
+def test_dust_and_the_edge_of_the_coverslip_are_foreign():
+    assert foreign((166, 164, 167))
+    assert foreign((120, 118, 121))
+
+
+def test_glass_itself_is_not_foreign():
+    assert not foreign(GLASS)
+    assert not foreign((238, 241, 240))
+
+
+def test_diaminobenzidine_is_kept_where_it_was_asked_for():
+    brown = (130, 66, 40)
+    assert foreign(brown)
+    assert not foreign(brown, H_DAB)
+    assert not foreign((70, 60, 58), H_DAB)
+    assert foreign((45, 130, 104), H_DAB)
