@@ -173,9 +173,9 @@ def fingerprint(path: Path) -> str:
 
 
 def on_white(pixels: Pixels) -> Pixels:
-    """Lay straight alpha over white: (h, w, 4) becomes (h, w, 3); three channels pass through."""
+    """Lay straight alpha over white: (h, w, 4) becomes (h, w, 3), contiguous and writable."""
     if pixels.shape[2] == 3:
-        return np.ascontiguousarray(pixels)
+        return np.require(pixels, requirements=["C", "W"])  # a reader may give a frozen view
     if pixels[..., 3].min(initial=WHITE) == WHITE:
         opaque: Pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)  # ten times numpy's strided copy
         return opaque

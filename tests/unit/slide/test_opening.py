@@ -177,6 +177,17 @@ def test_reading_beyond_every_edge_is_white_there(tmp_path):
         assert slide.read(-50, 10, 8, 8, 0).min() == 255
 
 
+@pytest.mark.parametrize("name", ["a.png", "flat.tiff", "tiled.tiff"])
+def test_what_was_read_is_the_callers_to_change(tmp_path, name):
+    if name == "a.png":
+        Image.fromarray(NOISE).save(tmp_path / name)
+    else:
+        write_tiff(tmp_path / name, tile=None if name == "flat.tiff" else (64, 64))
+    with open_slide(tmp_path / name) as slide:
+        slide.read(0, 0, 400, 300, 0)[:] = 0
+        assert np.array_equal(slide.read(0, 0, 400, 300, 0), NOISE)
+
+
 def test_transparency_is_laid_on_white(tmp_path):
     pixels = np.zeros((2, 2, 4), np.uint8)
     pixels[0, 0] = 10, 20, 30, 255
