@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_tools.embedding.backbones import Backbone
 from wsi_tools.embedding.tiles import Rows, TileBatch, TileReader
 from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
@@ -16,6 +16,9 @@ from wsi_tools.slide import Slide
 from wsi_tools.store.features import FeatureWriter
 from wsi_tools.store.layout import CHUNK_ROWS
 from wsi_tools.tiling import TileGrid
+
+if TYPE_CHECKING:  # backbones import torch, which listing their cards does not need
+    from wsi_tools.embedding.backbones import Backbone
 
 __all__ = ["Column", "EmbedOptions", "Spent", "fill"]
 
@@ -40,7 +43,7 @@ class EmbedOptions:
 class Column:
     """One backbone and the features it fills; rows before `done` are committed."""
 
-    backbone: Backbone
+    backbone: "Backbone"
     features: FeatureWriter
     done: int = 0
 

@@ -50,8 +50,8 @@ def resize(tiles: Tensor, px: int, interpolation: str) -> Tensor:
     if tiles.device.type != "cpu":
         return resample(tiles, px, interpolation)
     method = Image.Resampling[interpolation.upper()]
-    images = [Image.fromarray(tile).resize((px, px), method) for tile in tiles.numpy()]
-    return torch.from_numpy(np.stack(images))
+    images = (Image.fromarray(tile).resize((px, px), method) for tile in tiles.numpy())
+    return torch.from_numpy(np.stack([np.asarray(image) for image in images]))
 
 
 def resample(tiles: Tensor, px: int, interpolation: str) -> Tensor:
