@@ -230,7 +230,7 @@ def test_the_name_of_a_grid_says_what_was_asked_and_not_the_minimum():
         ({"mpp": float("nan")}, "--mpp"),
         ({"overlap": 256}, "--overlap"),
         ({"overlap": -1}, "--overlap"),
-        ({"min_tissue": 0.0}, "--min-tissue"),
+        ({"min_tissue": -0.1}, "--min-tissue"),
         ({"min_tissue": 1.1}, "--min-tissue"),
         ({"mpp_tolerance": -0.1}, "--mpp-tolerance"),
     ],
