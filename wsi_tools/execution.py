@@ -130,7 +130,7 @@ class _Worker(Generic[Item]):
     process: Any
     pipe: connection.Connection
     item: Item | None = None
-    stage: str = "start"
+    stage: str = "open"
     heard: float = field(default_factory=time.monotonic)
 
 
@@ -234,6 +234,7 @@ def _serve(pipe: connection.Connection, work: Work, stop: Stop) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the supervisor decides
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    _hush()
     while True:
         try:
             item = pipe.recv()
@@ -246,7 +247,7 @@ def _serve(pipe: connection.Connection, work: Work, stop: Stop) -> None:
 class _Reporter:
     pipe: connection.Connection
     stop: Stop
-    stage: str = "start"
+    stage: str = "open"
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         self.stage = stage
@@ -269,6 +270,15 @@ def _attempt(work: Work, item: Any, report: _Reporter) -> tuple[str, Any]:
         logger.exception("unexpected")
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return "failed", Failure(report.stage, type(error).__name__, text, 1)
+
+
+def _hush() -> None:
+    """Keep other libraries' talk off the terminal, except for who looks for a bug."""
+    if os.environ.get("WSITOOLS_DEBUG") == "1":
+        logging.basicConfig(level=logging.INFO)
+    else:
+        logging.getLogger().addHandler(logging.NullHandler())
+    logging.captureWarnings(capture=True)
 
 
 def _end_with_the_parent() -> None:

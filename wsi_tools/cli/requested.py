@@ -1,6 +1,7 @@
 """From a verb's options to what preparation is asked to do."""
 
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import typer
@@ -158,7 +159,7 @@ def _with_weights(names: list[str], weights: list[str]) -> tuple[tuple[str, str 
         raise InputError(
             f"{len(weights)} --weights for {len(names)} --backbone; give one for each, in order"
         )
-    return tuple(zip(names, weights or [None] * len(names), strict=True))
+    return tuple(zip_longest(names, weights))
 
 
 def _refuse_unknown(flag: str, value: str, known: tuple[str, ...]) -> None:

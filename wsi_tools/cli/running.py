@@ -122,7 +122,7 @@ def seconds(text: str | None) -> float | None:
         parts = [float(part) for part in text.split(":")]
     except ValueError:
         raise InputError(f"--time-limit {text}: give H:MM:SS or seconds") from None
-    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
 
 
 @contextmanager

@@ -33,10 +33,10 @@ def warn(text: str) -> None:
 
 
 def complain(error: WsiToolsError) -> None:
-    """Write an error as one line; with WSITOOLS_DEBUG=1, where it came from too."""
+    """Write an error; with WSITOOLS_DEBUG=1, where it came from too."""
     if os.environ.get("WSITOOLS_DEBUG") == "1":
         traceback.print_exception(error)
-    say(f"error: {' '.join(str(error).split())}")
+    say(f"error: {error}")
 
 
 class ProgressBars:

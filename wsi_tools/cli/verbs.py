@@ -3,7 +3,7 @@
 import json
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ ABOUT_THE_COMMAND = {"config", "print_config", "help", "version"}
 class Verbs(TyperGroup):
     """The group of verbs: an error raised on purpose becomes one line and its exit code."""
 
-    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         """Run the command line; leave with the exit code of the error, if there was one."""
         try:
-            return super().main(args, **options)
+            return super().main(*args, **options)
         except WsiToolsError as error:
             terminal.complain(error)
             sys.exit(error.exit_code)

@@ -79,14 +79,14 @@ class FeatureWriter:
         if len(rows):
             self.writer.lease.check()
             valid = zarr.open_array(self.grid / "valid", mode="r+")
-            mask = valid[...]
-            mask[rows] = 0
-            valid[...] = mask
+            values = np.array(valid[...])
+            values[rows] = 0
+            valid[...] = values
 
     def _adopt(self, left: Path) -> bool:
         """Take over what an earlier run left; False where it must be begun again."""
         try:
-            begun = dict(zarr.open_array(left, mode="r").attrs)["request"]
+            begun: Any = zarr.open_array(left, mode="r").attrs["request"]
         except (FileNotFoundError, KeyError, ValueError):
             return False
         if changed := difference(self.request, begun):

@@ -50,7 +50,8 @@ class FeatureStore:
 
     def tissue_request(self) -> dict[str, Any]:
         """What the segmentation was asked to do."""
-        return self._attributes("tissue")["request"]
+        request: dict[str, Any] = self._attributes("tissue")["request"]
+        return request
 
     def tissue(self) -> TissueMask:
         """The tissue of the slide."""
@@ -58,9 +59,9 @@ class FeatureStore:
         pieces = parse_regions(attributes["outlines"], f"{self.path}/tissue")
         return TissueMask(
             outlines=only_polygons(piece.area for piece in pieces),
-            mask=self._array("tissue/mask")[:],
+            mask=self._values("tissue/mask"),
             scale=tuple(attributes["scale"]),
-            thumbnail=self._array("tissue/thumbnail")[:],
+            thumbnail=self._values("tissue/thumbnail"),
             method=attributes["method"],
             parameters=attributes["parameters"],
             regions=parse_regions(attributes["regions"], f"{self.path}/tissue"),
@@ -95,12 +96,12 @@ class FeatureStore:
 
     def grid(self, key: str) -> TileGrid:
         """One grid: row i is tile i for ever."""
-        columns = {name: self._array(f"grids/{key}/{name}")[:] for name in grids.COLUMNS}
+        columns = {name: self._values(f"grids/{key}/{name}") for name in grids.COLUMNS}
         return grids.from_disk(self._attributes(f"grids/{key}"), columns)
 
     def valid(self, key: str) -> NDArray[np.bool_]:
         """(N,) bool: False where the pixels of a tile could not be read."""
-        return self._array(f"grids/{key}/valid")[:].astype(bool)
+        return self._values(f"grids/{key}/valid").astype(bool)
 
     def feature_names(self, key: str) -> tuple[str, ...]:
         """The complete sets of features on a grid, in order."""
@@ -116,6 +117,9 @@ class FeatureStore:
 
     def _attributes(self, node: str) -> dict[str, Any]:
         return dict(self._node(node).attrs)
+
+    def _values(self, node: str) -> NDArray[Any]:
+        return np.asarray(self._array(node)[...])
 
     def _array(self, node: str) -> zarr.Array[Any]:
         found = self._node(node)
