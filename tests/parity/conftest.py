@@ -115,7 +115,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 row[dtype] = max(error, row.get(dtype, 0.0))
     if errors:
         terminalreporter.section("parity: largest absolute error")
-        terminalreporter.write_line(f"{'case':26}{'quantity':62}{'float64':>10}{'float32':>10}")
+        terminalreporter.write_line(f"{'float64':>9}{'float32':>9}  case and quantity")
     for (case, quantity), row in sorted(errors.items()):
-        cells = "".join(f"{row[d]:10.1e}" if d in row else " " * 10 for d in ("float64", "float32"))
-        terminalreporter.write_line(f"{case:26}{quantity:62}{cells}")
+        cells = "".join(f"{row[d]:9.1e}" if d in row else " " * 9 for d in ("float64", "float32"))
+        terminalreporter.write_line(f"{cells}  {case} {quantity}")

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from wsi_tools.mil.bag import AttentionMIL, Bag, MILOutput, Scored, target_loss
 from wsi_tools.mil.cards import CARDS
-from wsi_tools.mil.layers import GatedAttention, normalised_sigmoid, projection
+from wsi_tools.mil.layers import GatedAttention, normalised_sigmoid, projection, softmax
 from wsi_tools.mil.options import require_choice
 
 __all__ = ["ACMIL", "ORIGINAL_KEYS", "similarity"]
@@ -78,7 +78,7 @@ class ACMIL(AttentionMIL):
         """Weights over the tiles; in training some of the highest scores are left out."""
         if self.training:
             scores = self._masked(scores)
-        return normalised_sigmoid(scores) if self.sigmoid else scores.softmax(dim=-1)
+        return normalised_sigmoid(scores) if self.sigmoid else softmax(scores)
 
     def read_out(self, scored: Scored, attention: Tensor, target: Tensor | None) -> MILOutput:
         """Classify the bag by the mean row; with a target, judge each row and their likeness."""
@@ -87,7 +87,7 @@ class ACMIL(AttentionMIL):
         if target is None:
             return output
         losses = [target_loss(row, target) for row in self.branch_logits(scored.tiles, attention)]
-        diversity = similarity(scored.scores.softmax(dim=-1))
+        diversity = similarity(softmax(scored.scores))
         return output.adding("branch", torch.stack(losses).mean()).adding("diversity", diversity)
 
     def branch_logits(self, tiles: Tensor, attention: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wsi_tools.mil.bag import AttentionMIL, Bag, MILOutput, Scored, target_loss
 from wsi_tools.mil.cards import CARDS
-from wsi_tools.mil.layers import projection
+from wsi_tools.mil.layers import projection, softmax
 from wsi_tools.mil.options import require_choice, require_divisible
 from wsi_tools.mil.stabilizer import Stabilized
 
@@ -68,7 +68,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, query: Tensor, tiles: Tensor) -> Tensor:
         """Tiles ``(N, dim)`` pooled for a ``(dim,)`` query, ``(dim,)``."""
-        return self.pool(self.score(query, tiles).softmax(dim=-1), tiles)
+        return self.pool(softmax(self.score(query, tiles)), tiles)
 
 
 class TokenMIL(AttentionMIL):

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from wsi_tools.errors import InputError
 from wsi_tools.mil.cards import Card
+from wsi_tools.mil.layers import softmax
 
 __all__ = ["AttentionMIL", "Bag", "MILModel", "MILOutput", "Scored", "target_loss"]
 
@@ -183,8 +184,8 @@ class AttentionMIL(MILModel):
         """Pool by `attention`, of the shape of the scores, and answer."""
 
     def normalise(self, scores: Tensor) -> Tensor:
-        """Turn scores ``(..., N)`` into weights over the tiles."""
-        return scores.softmax(dim=-1)
+        """Turn scores ``(..., N)`` into weights over the tiles, in float32 or better."""
+        return softmax(scores)
 
     def forward(self, bag: Bag, target: Tensor | None = None) -> MILOutput:
         """Score, normalise, read out."""

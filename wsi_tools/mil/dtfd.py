@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from wsi_tools.mil.bag import Bag, MILModel, MILOutput, target_loss
 from wsi_tools.mil.cards import CARDS
-from wsi_tools.mil.layers import GatedAttention, projection
+from wsi_tools.mil.layers import GatedAttention, projection, softmax
 from wsi_tools.mil.options import require_choice
 
 __all__ = ["DTFDMIL", "ORIGINAL_KEYS", "PseudoBag"]
@@ -140,10 +140,10 @@ class DTFDMIL(MILModel):
 
     def tier1(self, tiles: Tensor, scores: Tensor, rows: Tensor) -> PseudoBag:
         """Pool one group of ``(n, dim)`` tiles by the softmax of its ``(n,)`` scores."""
-        attention = scores.softmax(dim=0)
+        attention = softmax(scores)
         weighted = attention[:, None] * tiles  # (n, dim)
         pooled = weighted.sum(dim=0)
-        probabilities = functional.linear(weighted, self.classifier.weight).softmax(dim=-1)
+        probabilities = softmax(functional.linear(weighted, self.classifier.weight))
         origin, distilled = attention[None], pooled[None]
         if self.distillation != "afs":
             chosen = self._extremes(probabilities[:, -1])  # the last class ranks, as released
@@ -154,7 +154,7 @@ class DTFDMIL(MILModel):
     def tier2(self, distilled: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the bag and the attention ``(k,)`` to its ``(k, dim)`` distilled features."""
         distilled = distilled.detach() if self.detach else distilled
-        shares = self.bag_attention(distilled).softmax(dim=-1)  # (1, k)
+        shares = softmax(self.bag_attention(distilled))  # (1, k)
         return self.bag_classifier(shares @ distilled).squeeze(0), shares.squeeze(0)
 
     def _extremes(self, ranks: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class DTFDMIL(MILModel):
         attention = shares.new_zeros(1, tiles)
         parts = torch.split(shares, [len(bag.distilled) for bag in bags])
         for bag, share in zip(bags, parts, strict=True):
-            attention[0, bag.rows] = share @ bag.origin.to(share)
+            attention[0, bag.rows] = (share @ bag.origin.to(share)).to(attention)
         return attention
 
     def _grouping(self, tiles: int) -> tuple[Tensor, ...]:

@@ -15,6 +15,7 @@ from wsi_tools.mil.bag import AttentionMIL, Bag, MILOutput, Scored
 from wsi_tools.mil.cards import CARDS
 from wsi_tools.mil.composition import ComposedAttention
 from wsi_tools.mil.fusion import require_markers
+from wsi_tools.mil.layers import softmax
 from wsi_tools.mil.options import require_choice, require_divisible
 
 __all__ = ["ORIGINAL_KEYS", "Fluoroformer", "MarkerAttention", "TilePooling"]
@@ -67,7 +68,7 @@ class MarkerAttention(nn.Module):
         split = self.to_qkv(reduced).unflatten(2, (3, self.heads, -1))  # (N, M, 3, heads, d)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)  # (N, heads, M, d) each
         scores = queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5
-        attention = scores.softmax(dim=-1)  # (N, heads, M, M)
+        attention = softmax(scores)  # (N, heads, M, M)
         mixed = (attention @ values).transpose(1, 2).flatten(2)  # (N, M, hidden)
         return mixed, attention.mean(dim=1)
 

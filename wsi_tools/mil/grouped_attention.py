@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsi_tools.mil.layers import softmax
 from wsi_tools.mil.options import require_divisible
 
 __all__ = ["GroupedAttention", "Groups"]
@@ -71,9 +72,7 @@ class GroupedAttention(nn.Module):
         levels = torch.cat(
             (tiles_mean, tables.mean(-1, keepdim=True), classes.amax(-1, keepdim=True)), dim=-1
         )
-        of_tiles, of_tables, of_classes = torch.split(
-            levels.softmax(dim=-1), 1, dim=-1
-        )  # (heads, T, 1)
+        of_tiles, of_tables, of_classes = torch.split(softmax(levels), 1, dim=-1)  # (heads, T, 1)
         return (
             of_tiles * self._read_tiles(queries, tile_keys, tile_values)
             + of_tables * (self._drop(_guarded_softmax(tables)) @ table_values)
@@ -97,7 +96,7 @@ class GroupedAttention(nn.Module):
         scores = self._scores(classes, keys)  # (heads, classes, T)
         seen, other = torch.split(scores, [groups.tiles + groups.tables, groups.classes], dim=-1)
         scores = torch.cat((seen, _hide_other_classes(other, groups)), dim=-1)
-        of_classes = self._drop(scores.softmax(dim=-1)) @ values
+        of_classes = self._drop(softmax(scores)) @ values
         return torch.cat((self._fused(readers, keys, values), of_classes), dim=1)
 
     def _fused(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -124,4 +123,4 @@ def _hide_other_classes(scores: Tensor, groups: Groups) -> Tensor:
 
 def _guarded_softmax(scores: Tensor) -> Tensor:
     """``exp(r) / (sum exp(r) + 1e-6)`` over the last axis, for scores of any size."""
-    return functional.pad(scores, (0, 1), value=_NULL_SCORE).softmax(dim=-1)[..., :-1]
+    return softmax(functional.pad(scores, (0, 1), value=_NULL_SCORE))[..., :-1]

@@ -9,6 +9,7 @@ __all__ = [
     "TanhAttention",
     "normalised_sigmoid",
     "projection",
+    "softmax",
 ]
 
 
@@ -71,11 +72,17 @@ class BranchClassifiers(nn.Module):
         return torch.cat([read(row) for read, row in zip(self.branches, pooled, strict=True)])
 
 
+def softmax(scores: Tensor) -> Tensor:
+    """Softmax over the last axis in float32 or better: half precision cannot hold 1/N."""
+    return scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+
+
 def normalised_sigmoid(scores: Tensor, temperature: float = 1.0) -> Tensor:
     """Sigmoids of ``scores / temperature`` divided by their sum over the last axis.
 
     ASMIL (arXiv:2603.06658), its normalised sigmoid function; the guard 1e-8 is the release's.
     High scores come out nearly equal, where a softmax would choose among them.
     """
-    gates = torch.sigmoid(scores / temperature)
+    exact = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    gates = torch.sigmoid(exact / temperature)
     return gates / (gates.sum(dim=-1, keepdim=True) + 1e-8)

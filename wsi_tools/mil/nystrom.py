@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsi_tools.mil.layers import softmax
 from wsi_tools.mil.options import require_divisible
 
 __all__ = ["NystromAttention", "pseudo_inverse"]
@@ -69,9 +70,9 @@ class NystromAttention(nn.Module):
     def _kernels(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Its three factors, ``(heads, padded, m)``, ``(heads, m, m)``, ``(heads, m, padded)``."""
         query_marks, key_marks = self._means(queries), self._means(keys)
-        to_landmarks = (queries @ key_marks.transpose(1, 2)).softmax(dim=-1)
-        among = (query_marks @ key_marks.transpose(1, 2)).softmax(dim=-1)
-        from_landmarks = (query_marks @ keys.transpose(1, 2)).softmax(dim=-1)
+        to_landmarks = softmax(queries @ key_marks.transpose(1, 2))
+        among = softmax(query_marks @ key_marks.transpose(1, 2))
+        from_landmarks = softmax(query_marks @ keys.transpose(1, 2))
         return to_landmarks, pseudo_inverse(among, self.iterations), from_landmarks
 
     def _means(self, vectors: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from wsi_tools.mil.bag import AttentionMIL, Bag, MILModel, MILOutput
-from wsi_tools.mil.layers import normalised_sigmoid
+from wsi_tools.mil.layers import normalised_sigmoid, softmax
 from wsi_tools.mil.options import require_choice
 
 __all__ = ["Stabilized", "distillation", "move_average"]
@@ -28,7 +28,7 @@ def distillation(
     (the paper). ``mean_all`` is the cross entropy averaged over tiles and rows (the released code),
     whose weight shrinks with the bag.
     """
-    log_weights = scores.log_softmax(dim=-1)
+    log_weights = scores.log_softmax(dim=-1, dtype=target.dtype)
     if reduction == "mean_all":
         return -(target * log_weights).mean()
     return (torch.xlogy(target, target) - target * log_weights).sum(dim=-1).mean()
@@ -112,7 +112,7 @@ class Stabilized(MILModel):
         scores = self.anchor.score(bag).scores
         if self.sigmoid:
             return normalised_sigmoid(scores, self.temperature)
-        return (scores / self.temperature).softmax(dim=-1)
+        return softmax(scores / self.temperature)
 
     def after_step(self) -> None:
         """Let the anchor follow the model."""
