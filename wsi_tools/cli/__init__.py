@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wsi_tools import __version__
-from wsi_tools.cli import embed, manage, prepare
+from wsi_tools.cli import embed, learn, manage, prepare
 from wsi_tools.cli.options import Config
 from wsi_tools.cli.terminal import deliver
 from wsi_tools.cli.verbs import Verb, Verbs
@@ -29,15 +29,17 @@ app = typer.Typer(
 
 PANELS = {
     "Prepare": (prepare.info, prepare.segment, prepare.tile, embed.embed, embed.run),
-    "Learn": (embed.backbones,),
+    "Learn": (learn.models, embed.backbones),
     "Manage": (manage.status,),
 }
 
 for panel, verbs in PANELS.items():
     for verb in verbs:
-        app.command(cls=Verb, no_args_is_help=verb is not embed.backbones, rich_help_panel=panel)(
-            verb
-        )
+        app.command(
+            cls=Verb,
+            no_args_is_help=verb not in (learn.models, embed.backbones),
+            rich_help_panel=panel,
+        )(verb)
 
 
 def _version(asked: bool) -> None:
