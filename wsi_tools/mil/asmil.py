@@ -1,6 +1,6 @@
 """ASMIL: learned tokens attend to the tiles, a second attention pools the tokens.
 
-ASMIL: Attention-Stabilized MIL (ICLR 2026, arXiv:2603.06658). Departures: the anchor is the paper's
+Ye et al.; ICLR 2026, arXiv:2603.06658. Departures: the anchor is the paper's
 (a copy that follows by exponential moving average); the released code's frozen random one is
 ``anchor="frozen", start="random", reduction="mean_all", beta=1``. Per-token classifiers exist in
 the release and never train there: here they are frozen unless `branch_weight` is set.
@@ -76,6 +76,17 @@ class TokenMIL(AttentionMIL):
 
     Scores are ``(heads, tokens, N)``; the display attention is their softmax over the tiles,
     averaged over the heads: ``(tokens, N)``, every row summing to one.
+
+    Args:
+        in_dim: feature width.
+        n_out: number of logits.
+        tokens: learned queries.
+        dim: width of tiles and tokens; the authors take 128 to 512, a third to a half of `in_dim`.
+        heads: of every cross attention.
+        dropout: after every cross attention's output layer.
+        drop_ratio: part of the tokens left out of the bag's reading in training.
+        token_drop: each token by a coin (``bernoulli``, the paper) or a fixed ``count`` (released).
+        branch_weight: weight of the loss on each token's own logits; 0 freezes their classifiers.
     """
 
     card = CARDS["asmil"]
@@ -157,7 +168,8 @@ class TokenMIL(AttentionMIL):
 class ASMIL(Stabilized):
     """The published model: `TokenMIL` steadied by its anchor.
 
-    Scores and attention are those of `TokenMIL`.
+    Scores and attention are those of `TokenMIL`; so are its parameters, to which those of
+    `Stabilized` come.
     """
 
     card = CARDS["asmil"]

@@ -169,8 +169,8 @@ _ALL = (
     Card(
         name="fluoroformer",
         summary="Attention among the markers of a tile, then gated attention over the tiles.",
-        paper="Shapiro et al.: Fluoroformer: Scaling multiple instance learning to multiplexed "
-        "images via attention-based channel fusion, ML4H 2024, arXiv:2411.08975",
+        paper="Harary, Van Allen, Lotter: Fluoroformer: Scaling multiple instance learning to "
+        "multiplexed images via attention-based channel fusion, ML4H 2024, arXiv:2411.08975",
         licence=f"{_OURS} (the release: MIT)",
         attention="softmax over the tiles of the gated score of the fused tile",
         needs=("markers",),
@@ -192,8 +192,8 @@ _ALL = (
     Card(
         name="asmil",
         summary="Learned tokens attend to the tiles, steadied by a slow copy of themselves.",
-        paper="ASMIL: Attention-Stabilized Multiple Instance Learning for Whole Slide Imaging, "
-        "ICLR 2026, arXiv:2603.06658",
+        paper="Ye et al.: ASMIL: Attention-Stabilized Multiple Instance Learning for Whole Slide "
+        "Imaging, ICLR 2026, arXiv:2603.06658",
         licence=f"{_OURS} (the release has no licence file)",
         attention="softmax over the tiles per token and head, mean over the heads",
         rows="tokens",

@@ -33,6 +33,15 @@ class ClassAttentionMIL(AttentionMIL):
 
     Scores are ``(tokens, heads, N)``; the display attention is their softmax over the tiles,
     averaged over the heads: ``(tokens, N)``, every row summing to one.
+
+    Args:
+        in_dim: feature width.
+        n_out: number of logits.
+        branches: ``multi`` or ``single``.
+        hidden_dim: width of the projected tiles.
+        attention_dim: width of tokens, keys and values.
+        heads: attention heads.
+        dropout: after the projection.
     """
 
     card = CARDS["class-attention"]
@@ -65,13 +74,13 @@ class ClassAttentionMIL(AttentionMIL):
         tiles = self.project(bag.tiles)  # (N, hidden)
         queries = torch.unflatten(self.tokens, 1, (self.heads, -1))  # (tokens, heads, d)
         keys = self.keys(tiles).unflatten(1, (self.heads, -1))  # (N, heads, d)
-        scores = torch.einsum("thd,nhd->thn", queries, keys) / math.sqrt(self.head_dim)
+        scores = torch.einsum("chd,nhd->chn", queries, keys) / math.sqrt(self.head_dim)
         return Scored(tiles, scores)
 
     def read_out(self, scored: Scored, attention: Tensor, target: Tensor | None) -> MILOutput:
         """Pool the values by token and head, merge the heads, classify."""
         values = self.values(scored.tiles).unflatten(1, (self.heads, -1))
-        heads = torch.einsum("thn,nhd->thd", attention, values)
+        heads = torch.einsum("chn,nhd->chd", attention, values)
         pooled = self.merge(heads.flatten(1))  # (tokens, hidden)
         return MILOutput(self.classifier(pooled).flatten(), scored.scores, attention.mean(dim=1))
 

@@ -1,8 +1,8 @@
 """Fluoroformer: attention among the markers of each tile, then gated attention over the tiles.
 
-Shapiro et al.; ML4H 2024, arXiv:2411.08975. Departures: one head among the markers by default, as
-in the released code (the paper: as many as channels; set `marker_heads`); several heads split the
-fused projection and need no further weights, so that both share one state dict.
+Harary, Van Allen, Lotter; ML4H 2024, arXiv:2411.08975. Departures: one head among the markers by
+default, as in the released code (the paper: as many as channels; set `marker_heads`); several heads
+split the fused projection and need no further weights, so that both share one state dict.
 """
 
 from typing import Literal

@@ -169,6 +169,23 @@ class RoFormerMIL(ComposedAttention):
 
     Attention and scores are the head's; by default `ClassAttentionMIL` with a token per class.
     The heads ``dsmil``, ``clam-sb`` and ``clam-mb`` are for classification only.
+
+    Args:
+        in_dim: feature width.
+        n_out: number of logits.
+        head: ``class-mb`` (a token per class), ``class-sb`` (one token), or another aggregator with
+            its own defaults.
+        dim: width of the encoded tiles; this and what follows as in `RoFormerEncoder`.
+        heads: see there.
+        blocks: see there.
+        rotary: see there.
+        position: see there.
+        dropout: see there.
+        max_frequency: see there.
+        theta: see there.
+        across_slides: see there.
+        attention_dim: width of the class attention.
+        attention_heads: heads of the class attention.
     """
 
     card = CARDS["roformer"]

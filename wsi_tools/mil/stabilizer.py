@@ -1,8 +1,8 @@
 """ASMIL's stabiliser: a slow copy of the scoring half steadies any attention model.
 
-ASMIL (arXiv:2603.06658). The anchor is the paper's by default: a copy that follows by exponential
-moving average, m = 0.999. ``anchor="frozen", start="random"`` is what the released code does, whose
-update never runs. The paper's β is unknown to us: 0.1 is our default.
+Ye et al.; ICLR 2026, arXiv:2603.06658. The anchor is the paper's by default: a copy that follows by
+exponential moving average, m = 0.999. ``anchor="frozen", start="random"`` is what the released code
+does, whose update never runs. The paper's β is unknown to us: 0.1 is our default.
 """
 
 import copy
