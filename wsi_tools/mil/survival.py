@@ -36,11 +36,12 @@ def risk(logits: Tensor) -> Tensor:
 
 
 def negative_log_likelihood(
-    logits: Tensor, bins: Tensor, censored: Tensor, eps: float = 0.0
+    logits: Tensor, bins: Tensor, censored: Tensor, eps: float = 0.0, censored_share: float = 1.0
 ) -> Tensor:
     """Minus the log likelihood ``(n,)`` of each follow-up.
 
-    An event in bin y has survived the bins before y; a censored case has survived bin y too.
+    An event in bin y has survived the bins before y; a censored case has survived bin y too, or
+    the stated share of it on the log scale.
 
     Args:
         logits: ``(n, bins)`` of the hazards.
@@ -48,6 +49,7 @@ def negative_log_likelihood(
         censored: ``(n,)`` 1 where the case was censored, 0 where the event was seen.
         eps: added to each hazard by the released code (1e-8), whose loss is not finite where a
             hazard saturates; 0 is the stable form, which differs by about eps / hazard.
+        censored_share: how much of its bin a censored case is credited with.
     """
     if eps:
         chance = hazards(logits, eps)
@@ -60,4 +62,5 @@ def negative_log_likelihood(
     row = bins.to(torch.int64)[:, None]
     before, through = log_survival.gather(1, row)[:, 0], log_survival.gather(1, row + 1)[:, 0]
     event = before + log_hazard.gather(1, row)[:, 0]
-    return -torch.where(censored.bool(), through, event)
+    spared = before + censored_share * (through - before)
+    return -torch.where(censored.bool(), spared, event)
