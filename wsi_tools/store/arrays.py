@@ -7,10 +7,17 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from wsi_tools.store.layout import INDEX_CHUNK_ROWS
+from wsi_tools.store.requests import Request, json_ready
 
 
 def create(
-    group: zarr.Group, name: str, *, shape: tuple[int, ...], dtype: str, chunk_rows: int
+    group: zarr.Group,
+    name: str,
+    *,
+    shape: tuple[int, ...],
+    dtype: str,
+    chunk_rows: int,
+    attributes: Request | None = None,
 ) -> zarr.Array[Any]:
     """Make an empty array whose chunks are whole rows, written even where they hold only zeros."""
     return group.create_array(
@@ -19,6 +26,7 @@ def create(
         chunks=(max(1, min(chunk_rows, shape[0])), *shape[1:]),
         dtype=dtype,
         compressors=[Crc32cCodec()],
+        attributes=json_ready(attributes or {}),
         config={"write_empty_chunks": True},
     )
 

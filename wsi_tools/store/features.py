@@ -1,19 +1,21 @@
 """Features as they grow: chunk by chunk, resumed where they were left, visible when complete."""
 
-import shutil
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.errors import NodeNotFoundError
 
 from wsi_tools.errors import DataError, StoreError
 from wsi_tools.store import arrays
+from wsi_tools.store.files import discard, left_beside
 from wsi_tools.store.layout import CHUNK_ROWS
 from wsi_tools.store.records import made_by
-from wsi_tools.store.requests import Request, difference, fingerprint
+from wsi_tools.store.requests import Request, difference, signed
 
 if TYPE_CHECKING:
     from wsi_tools.store.writing import StoreWriter
@@ -28,10 +30,11 @@ class FeatureWriter:
 
     def __init__(self, writer: "StoreWriter", key: str, name: str, request: Request) -> None:
         self.writer = writer
+        self.folder = writer.folder
         self.request = request
         self.grid = writer.path / "grids" / key
         self.place = self.grid / "features" / name
-        self.part = self.place.with_name(f".{name}.{writer.lease.token}.part")
+        self.part = self.folder.part(self.place)
 
     def open(self, shape: tuple[int, ...], dtype: str) -> int:
         """Make the array, or adopt what an earlier run left; give the rows that are done.
@@ -39,17 +42,23 @@ class FeatureWriter:
         Raises:
             StoreError: what was left was begun by another request.
         """
-        left = sorted(self.place.parent.glob(f".{self.place.name}.*.part"))
-        if left and not self._adopt(left[0]):
-            shutil.rmtree(left[0])
-            left = []
-        if not left:
-            group = zarr.open_group(self.grid, mode="r+").require_group("features")
-            array = arrays.create(
-                group, self.part.name, shape=shape, dtype=dtype, chunk_rows=CHUNK_ROWS
+        left = [path for path in left_beside(self.place, "part") if not self._adopt(path)]
+        self.folder.lease.check()
+        for path in left:
+            discard(path)
+        if not self.part.exists():
+            group = zarr.open_group(
+                self.folder.zarr, path=self.folder.key(self.place.parent), mode="r+"
             )
-            array.attrs.update({"request": dict(self.request)})
-        return self._committed_rows(shape[0])
+            arrays.create(
+                group,
+                self.part.name,
+                shape=shape,
+                dtype=dtype,
+                chunk_rows=CHUNK_ROWS,
+                attributes={"request": self.request},
+            )
+        return self._committed_rows()
 
     def append(self, start: int, rows: NDArray[Any]) -> None:
         """Commit one chunk of rows that starts at a multiple of the chunk's height.
@@ -59,43 +68,48 @@ class FeatureWriter:
             BusyError: another worker took the slide over.
         """
         array = self._array()
+        if start % CHUNK_ROWS or len(rows) != min(CHUNK_ROWS, array.shape[0] - start):
+            raise ValueError(f"rows {start} to {start + len(rows)} are not one chunk")
         with np.errstate(over="ignore"):  # an overflow is found, and named, on the next line
             stored = rows.astype(array.dtype)
         self._refuse_non_finite(rows, stored, start)
-        self.writer.lease.check()
         array[start : start + len(rows)] = stored
 
     def commit(self, attributes: Mapping[str, Any]) -> None:
-        """Make the complete features visible, with what made them."""
-        made = made_by(self.writer.command)
-        self._array().attrs.update(
-            {**attributes, "fingerprint": fingerprint(self.request), "made_by": made}
-        )
-        self.writer.put_in_place(self.part, self.place)
-        self.writer.publish()
+        """Make the complete features visible, with what made them.
+
+        Raises:
+            StoreError: rows are missing.
+        """
+        array, done = self._array(), self._committed_rows()
+        if done < array.shape[0]:
+            raise StoreError(f"{self.writer.path}: {self.place.name} ends at tile {done}")
+        made = {**attributes, "made_by": made_by(self.writer.command)}
+        array.attrs.update(signed(self.request, made))
+        with self.writer.changing():
+            self.folder.put(self.part, self.place)
 
     def mark_invalid(self, rows: NDArray[np.integer[Any]]) -> None:
         """Remember the tiles whose pixels could not be read; their features are zeros."""
         if len(rows):
-            self.writer.lease.check()
-            valid = zarr.open_array(self.grid / "valid", mode="r+")
+            valid = self._open(self.grid / "valid")
             values = np.array(valid[...])
             values[rows] = 0
             valid[...] = values
 
     def abandon(self) -> None:
         """Drop what is half-written; tiles that no finished features call unreadable are valid."""
-        self.writer.lease.check()
-        shutil.rmtree(self.part, ignore_errors=True)
+        self.folder.lease.check()
+        discard(self.part)
         if not self.writer.store.feature_names(self.grid.name):
-            valid = zarr.open_array(self.grid / "valid", mode="r+")
+            valid = self._open(self.grid / "valid")
             valid[...] = np.ones(valid.shape, valid.dtype)
 
     def _adopt(self, left: Path) -> bool:
         """Take over what an earlier run left; False where it must be begun again."""
         try:
             begun: Any = zarr.open_array(left, mode="r").attrs["request"]
-        except (FileNotFoundError, KeyError, ValueError):
+        except (FileNotFoundError, NodeNotFoundError, KeyError, ValueError):
             return False
         if changed := difference(self.request, begun):
             if not self.writer.overwrite:
@@ -104,18 +118,28 @@ class FeatureWriter:
                     f"another request ({changed}); finish that one, or add --overwrite"
                 )
             return False
+        if self.part.exists():
+            return left == self.part
+        self.folder.lease.check()
         left.rename(self.part)
         return True
 
-    def _committed_rows(self, total: int) -> int:
+    def _committed_rows(self) -> int:
         """Chunks are written in order, each in one atomic step: count those in a row."""
-        done = 0
-        while done * CHUNK_ROWS < total and _is_there(self.part / "c" / str(done)):
-            done += 1
-        return min(total, done * CHUNK_ROWS)
+        rows, *columns = self._array().shape
+        corner = Path(*("0" for _ in columns))
+        starts = range(0, rows, CHUNK_ROWS)
+        chunks = (self.part / "c" / str(start // CHUNK_ROWS) / corner for start in starts)
+        done = sum(1 for _ in takewhile(Path.is_file, chunks))
+        return min(rows, done * CHUNK_ROWS)
 
     def _array(self) -> zarr.Array[Any]:
-        return zarr.open_array(self.part, mode="r+", config={"write_empty_chunks": True})
+        return self._open(self.part)
+
+    def _open(self, place: Path) -> zarr.Array[Any]:
+        config = {"write_empty_chunks": True}
+        key = self.folder.key(place)
+        return zarr.open_array(self.folder.zarr, path=key, mode="r+", config=config)
 
     def _refuse_non_finite(self, rows: NDArray[Any], stored: NDArray[Any], start: int) -> None:
         bad = np.flatnonzero(~np.isfinite(stored).reshape(len(stored), -1).all(axis=1))
@@ -130,8 +154,3 @@ class FeatureWriter:
         raise DataError(
             f"{self.writer.path.stem}: {name} of tile {tile} is not finite; check the weights"
         )
-
-
-def _is_there(row_of_chunks: Path) -> bool:
-    """Whether the one chunk of these rows is there, in its final name."""
-    return any(path.name == "0" and path.is_file() for path in row_of_chunks.rglob("0"))

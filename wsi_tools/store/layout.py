@@ -5,14 +5,13 @@
       grids/<key>/            coords, grid_index, tissue, valid
         features/<name>       (N, D) or (N, M, D)
 
-What is being written lies beside its place as ``.<name>.<lease token>.part`` and is renamed when
-complete. Chunks carry a crc32c; the root record carries the sha256 of every other ``zarr.json``
-and of itself, so that a changed byte anywhere can be found.
+What starts with a dot is being changed (`wsi_tools.store.files`). Chunks carry a crc32c; the root
+record carries the sha256 of every other ``zarr.json`` and of itself, so that a changed byte
+anywhere can be found (`wsi_tools.store.integrity`).
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,12 +52,17 @@ def read_root(store: Path) -> dict[str, Any]:
     return root
 
 
-def write_root(store: Path, record: JSON) -> None:
-    """Write the root record, its digests made anew, in one atomic step."""
-    sealed = {**record, "manifest": dict(metadata_digests(store))}
-    sealed["digest"] = fingerprint(sealed)
+def sealed_root(store: Path, record: JSON) -> bytes:
+    """The root file that holds this record, with the digests of everything below it."""
+    return root_file({**record, "manifest": dict(metadata_digests(store))})
+
+
+def root_file(record: JSON) -> bytes:
+    """The root file that holds this record and the digest of it."""
+    unsealed = {name: value for name, value in record.items() if name != "digest"}
+    sealed = {**unsealed, "digest": fingerprint(unsealed)}
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"wsitools": sealed}}
-    write_atomically(store / "zarr.json", json.dumps(group, indent=1).encode())
+    return json.dumps(group, indent=1, allow_nan=False).encode()
 
 
 def metadata_digests(store: Path) -> Iterator[tuple[str, str]]:
@@ -72,13 +76,3 @@ def visible_metadata(store: Path) -> Iterator[Path]:
     for path in store.glob("*/**/zarr.json"):
         if not any(part.startswith(".") for part in path.relative_to(store).parts):
             yield path
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step, on the disk before its name is."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -8,7 +8,8 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 from wsi_tools.errors import DataError
-from wsi_tools.store.layout import SUFFIX, is_store, write_atomically
+from wsi_tools.store.files import write_atomically
+from wsi_tools.store.layout import SUFFIX, is_store
 
 
 @dataclass(frozen=True)

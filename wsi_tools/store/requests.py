@@ -8,15 +8,31 @@ from typing import Any
 Request = Mapping[str, Any]
 
 
+def json_ready(values: Request) -> dict[str, Any]:
+    """The values as they come back from JSON: tuples are lists.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON has not.
+    """
+    ready: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+    return ready
+
+
 def fingerprint(request: Request) -> str:
     """The sha256 of the request's canonical JSON (sorted keys, no spaces, shortest floats)."""
     text = json.dumps(request, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def signed(request: Request, values: Request) -> dict[str, Any]:
+    """The attributes of what a request has made: the values, the request, its fingerprint."""
+    made = {**values, "request": request, "fingerprint": fingerprint(request)}
+    return json_ready(made)
+
+
 def difference(asked: Request, found: Request) -> str:
     """Name what two requests disagree on, as ``name: asked, found``; empty where they agree."""
-    wanted, there = dict(_leaves(asked)), dict(_leaves(found))
+    wanted, there = dict(_leaves(json_ready(asked))), dict(_leaves(json_ready(found)))
     names = sorted(
         name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name)
     )
@@ -30,7 +46,7 @@ def _leaves(request: Request, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, list(value) if isinstance(value, tuple) else value
+            yield prefix + name, value
 
 
 def _shown(leaves: Mapping[str, Any], name: str) -> str:

@@ -1,6 +1,5 @@
 """A store, open for its one writer: every step is complete or not there at all."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,11 +13,12 @@ from wsi_tools.errors import StoreError
 from wsi_tools.slide import SlideInfo
 from wsi_tools.store import arrays, grids
 from wsi_tools.store.features import FeatureWriter
-from wsi_tools.store.layout import FORMAT, read_root, write_root
+from wsi_tools.store.files import LeasedFolder, beside, left_beside
+from wsi_tools.store.layout import FORMAT, read_root, sealed_root
 from wsi_tools.store.leases import Lease
 from wsi_tools.store.reading import FeatureStore
 from wsi_tools.store.records import SlideRecord, made_by, parse_slide
-from wsi_tools.store.requests import Request, difference, fingerprint
+from wsi_tools.store.requests import Request, difference, signed
 from wsi_tools.tiling import TileGrid
 from wsi_tools.tissue import TissueMask, to_geojson
 
@@ -26,17 +26,21 @@ from wsi_tools.tissue import TissueMask, to_geojson
 class StoreWriter:
     """The one writer of a slide's store, for as long as it holds the lease.
 
-    A step that is there already, made by the same request, is found by the ``has_`` methods; one
-    made by a different request raises `StoreError` and names the difference, unless `overwrite`.
+    Opening it first brings to an end what a writer that died had begun. A step that is there
+    already, made by the same request, is found by the ``has_`` methods; one made by a different
+    request raises `StoreError` and names the difference, unless `overwrite`.
     """
 
     def __init__(
         self, path: Path, held: Lease, *, command: Mapping[str, Any], overwrite: bool = False
     ) -> None:
         self.path = path
-        self.lease = held
+        self.folder = LeasedFolder(path, held)
         self.command = command
         self.overwrite = overwrite
+        if left_beside(path / "zarr.json", "stale"):
+            self.publish()
+        self.folder.sweep()
 
     @property
     def store(self) -> FeatureStore:
@@ -52,11 +56,11 @@ class StoreWriter:
         record = SlideRecord.of(slide)
         found = self._found()
         if found is not None and self._differs(record.geometry(), found.geometry(), "the slide"):
-            self._remove(self.path)
+            self._clear()
             found = None
         if found is None:
+            self._make_groups()
             root = {"format": FORMAT, "slide": asdict(record), "made_by": made_by(self.command)}
-            self.path.mkdir(parents=True, exist_ok=True)
             self.publish(root)
         elif found != record:
             self.publish({**read_root(self.path), "slide": asdict(record)})
@@ -70,26 +74,20 @@ class StoreWriter:
         )
 
     def write_tissue(self, tissue: TissueMask, request: Request) -> None:
-        """Store the tissue; grids that were laid on an earlier one go with it."""
-        with self._building(self.path / "tissue") as group:
+        """Store the tissue; grids that were laid on an earlier one go first."""
+        mpp = self.store.slide.mpp
+        facts = {
+            "method": tissue.method,
+            "parameters": tissue.parameters,
+            "mpp": [scale * side for scale, side in zip(tissue.scale, mpp, strict=True)],
+            "scale": tissue.scale,
+            "outlines": to_geojson(tissue.pieces),
+            "regions": to_geojson(tissue.regions),
+        }
+        self._drop_grids()
+        with self._building(self.path / "tissue", signed(request, facts)) as group:
             arrays.write(group, "mask", tissue.mask)
             arrays.write(group, "thumbnail", tissue.thumbnail)
-            group.attrs.update(
-                {
-                    "request": dict(request),
-                    "fingerprint": fingerprint(request),
-                    "method": tissue.method,
-                    "parameters": dict(tissue.parameters),
-                    "mpp": [
-                        s * mpp for s, mpp in zip(tissue.scale, self.store.slide.mpp, strict=True)
-                    ],
-                    "scale": list(tissue.scale),
-                    "outlines": to_geojson(tissue.pieces),
-                    "regions": to_geojson(tissue.regions),
-                }
-            )
-        self._remove(self.path / "grids")
-        self.publish()
 
     def has_grid(self, key: str, request: Request) -> bool:
         """Whether the grid asked for is there."""
@@ -101,25 +99,19 @@ class StoreWriter:
 
     def write_grid(self, key: str, grid: TileGrid, request: Request) -> None:
         """Store a grid, every tile valid until its pixels prove otherwise."""
-        with self._building(self.path / "grids" / key) as group:
+        place = self.path / "grids" / key
+        with self._building(place, signed(request, grids.attributes(grid))) as group:
             for name, values in grids.columns(grid).items():
                 arrays.write(group, name, values)
             arrays.write(group, "valid", np.ones(len(grid.xy), np.uint8))
-            group.attrs.update(
-                {
-                    **grids.attributes(grid),
-                    "request": dict(request),
-                    "fingerprint": fingerprint(request),
-                }
-            )
-        self.publish()
+            group.create_group("features")
 
     def set_min_tissue(self, key: str, least: float) -> None:
         """Remember another least tissue for a grid; its tiles stay as they are."""
         if self.store.grid_attributes(key)["min_tissue"] != least:
-            self.lease.check()
-            zarr.open_group(self.path / "grids" / key, mode="r+").attrs["min_tissue"] = least
-            self.publish()
+            with self.changing():
+                grid = zarr.open_group(self.folder.zarr, path=f"grids/{key}", mode="r+")
+                grid.attrs["min_tissue"] = least
 
     def has_features(self, key: str, name: str, request: Request) -> bool:
         """Whether the complete features asked for are there."""
@@ -134,9 +126,18 @@ class StoreWriter:
 
     def publish(self, root: Mapping[str, Any] | None = None) -> None:
         """Rewrite the root record: the summary that `status` reads, and the digests."""
-        self.lease.check()
         record = dict(root if root is not None else read_root(self.path))
-        write_root(self.path, {**record, "summary": _summary(self.store)})
+        sealed = sealed_root(self.path, {**record, "summary": _summary(self.store)})
+        self.folder.write(self.path / "zarr.json", sealed)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change what others see; until the root record tells of it, a mark says it is stale."""
+        mark = beside(self.path / "zarr.json", self.folder.lease.token, "stale")
+        self.folder.write(mark, b"")
+        yield
+        self.publish()
+        mark.unlink(missing_ok=True)
 
     def _found(self) -> SlideRecord | None:
         if not (self.path / "zarr.json").exists():
@@ -152,27 +153,29 @@ class StoreWriter:
             )
         return bool(changed)
 
+    def _make_groups(self) -> None:
+        if not (self.path / "grids" / "zarr.json").exists():
+            zarr.create_group(self.folder.zarr, path="grids", zarr_format=3)
+
+    def _clear(self) -> None:
+        self._drop_grids()
+        with self.changing():
+            self.folder.remove(self.path / "tissue")
+
+    def _drop_grids(self) -> None:
+        if keys := self.store.grid_keys():
+            with self.changing():
+                for key in keys:
+                    self.folder.remove(self.path / "grids" / key)
+
     @contextmanager
-    def _building(self, place: Path) -> Iterator[zarr.Group]:
+    def _building(self, place: Path, attributes: dict[str, Any]) -> Iterator[zarr.Group]:
         """A new group beside its place, which it takes when the block ends well."""
-        part = place.with_name(f".{place.name}.{self.lease.token}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        yield zarr.create_group(part, zarr_format=3)
-        self.put_in_place(part, place)
-
-    def put_in_place(self, part: Path, place: Path) -> None:
-        """Give what is complete its name, in the place of an earlier one."""
-        self.lease.check()
-        self._remove(place)
-        part.rename(place)
-
-    def _remove(self, place: Path) -> None:
-        """Take something out of sight in one step, then delete it."""
-        if place.exists():
-            self.lease.check()
-            gone = place.with_name(f".{place.name}.{self.lease.token}.gone")
-            place.rename(gone)
-            shutil.rmtree(gone)
+        part = self.folder.part(place)
+        key = self.folder.key(part)
+        yield zarr.create_group(self.folder.zarr, path=key, zarr_format=3, attributes=attributes)
+        with self.changing():
+            self.folder.put(part, place)
 
 
 def _summary(store: FeatureStore) -> dict[str, Any]:
