@@ -1,0 +1,144 @@
+"""Bags from stores: the tiles of a case as a model takes them."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsi_tools.cohort.clinical import Scaler
+from wsi_tools.cohort.patients import Case, Cohort
+from wsi_tools.cohort.stores import FeatureSet, StoredFeatures, agreed_identity, choose_features
+from wsi_tools.errors import InputError, StoreError
+from wsi_tools.mil import Bag
+from wsi_tools.store.layout import SUFFIX
+
+__all__ = ["Bags", "open_bags"]
+
+SLIDE_GAP = 4096  # columns between two slides on one lattice: wider than any slide
+
+
+@dataclass(frozen=True)
+class Bags:
+    """The bags of some cases; what is not among them cannot be reached.
+
+    Attributes:
+        stores: the store of each slide.
+        features: which features.
+        min_tissue: tiles with less are left out, and those that were not embedded.
+        identity: what the features of all slides have in common, as plain data: geometry,
+            encoder, markers, the shape of a tile's values, least tissue.
+        scalers: one per clinical table, fitted on the training fold.
+    """
+
+    stores: Mapping[str, Path]
+    features: FeatureSet
+    min_tissue: float
+    identity: Mapping[str, Any] = field(repr=False)
+    scalers: tuple[Scaler, ...] = ()
+
+    def only(self, cases: Collection[Case]) -> "Bags":
+        """The bags of these cases alone."""
+        kept = {name: self.stores[name] for case in cases for name in case.slides}
+        return replace(self, stores=kept)
+
+    def with_scalers(self, scalers: Sequence[Scaler]) -> "Bags":
+        """The same bags with a clinical vector from each of these."""
+        return replace(self, scalers=tuple(scalers))
+
+    @property
+    def width(self) -> int:
+        """D, the number of values of a tile (of each marker of it, where it has several)."""
+        return int(self.identity["values"][-1])
+
+    @property
+    def markers(self) -> int | None:
+        """M, the number of markers; None for features without that axis."""
+        values = self.identity["values"]
+        return int(values[0]) if len(values) > 1 else None
+
+    def bag(self, case: Case) -> Bag:
+        """The tiles of a case, features as they are stored.
+
+        Slides of one patient lie side by side on one lattice, thousands of columns apart.
+
+        Raises:
+            InputError: the case is not among these.
+            DataError: a slide has no tile to use, or features that are not finite.
+        """
+        parts = [self._slide(case, name) for name in case.slides]
+        lengths = [len(part.features) for part in parts]
+        return Bag(
+            features=torch.cat([part.features for part in parts]),
+            coords=torch.cat([part.coords for part in parts]),
+            lattice=torch.cat(list(_side_by_side(part.lattice for part in parts))),
+            segment=torch.repeat_interleave(torch.tensor(lengths)),
+            clinical=tuple(torch.tensor(each.encode(case.cells)) for each in self.scalers),
+        )
+
+    def rows(self, slide_id: str) -> Tensor:
+        """Which tiles of the slide's grid are in its bag ``(n,)`` int64, in the bag's order."""
+        return torch.from_numpy(self._stored(slide_id).rows().astype(np.int64))
+
+    def size(self, case: Case) -> int:
+        """How many tiles the bag of a case has; features are not read."""
+        return sum(len(self._stored(name).rows()) for name in case.slides)
+
+    def _slide(self, case: Case, slide_id: str) -> Bag:
+        if slide_id not in self.stores:
+            raise InputError(f"case {case.case_id}: slide {slide_id} is not among these bags")
+        stored = self._stored(slide_id)
+        rows = stored.rows()
+        grid = stored.store.grid(self.features.grid)
+        return Bag(
+            features=torch.from_numpy(stored.values(rows)),
+            coords=_integers(grid.xy[rows]),
+            lattice=_integers(grid.index[rows, ::-1]),  # (row, column) on disk
+            segment=torch.zeros(len(rows), dtype=torch.int64),
+        )
+
+    def _stored(self, slide_id: str) -> StoredFeatures:
+        return StoredFeatures(self.stores[slide_id], self.features, self.min_tissue)
+
+
+def open_bags(
+    project: Path, cohort: Cohort, *, features: str | None = None, min_tissue: float = 0.0
+) -> Bags:
+    """The bags of a cohort, all of whose slides have stores in the project.
+
+    Args:
+        project: the folder of stores.
+        cohort: the slides; see `wsi_tools.cohort.stores.with_stores`.
+        features: ``<grid>/<backbone>``; None for the only ones.
+        min_tissue: least share of tissue in a tile; never below what was embedded.
+
+    Raises:
+        InputError: the features are not there, or there are several.
+        DataError: two slides' features are not of one kind, or a slide lacks them.
+    """
+    stores = {slide.slide_id: project / f"{slide.slide_id}{SUFFIX}" for slide in cohort.slides}
+    chosen = choose_features(next(iter(stores.values())), features)
+    identity = agreed_identity(_opened(store, chosen, min_tissue) for store in stores.values())
+    return Bags(stores, chosen, identity["min_tissue"], identity)
+
+
+def _opened(store: Path, features: FeatureSet, min_tissue: float) -> StoredFeatures:
+    try:
+        return StoredFeatures(store, features, min_tissue)
+    except StoreError as error:
+        raise StoreError(f"slide {store.stem}: no features {features} ({error})") from None
+
+
+def _side_by_side(lattices: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Lattices ``(n, 2)`` moved along x, so that each begins far behind the one before."""
+    begin = 0
+    for lattice in lattices:
+        yield lattice + torch.tensor([begin, 0])
+        begin += int(lattice[:, 0].max()) + SLIDE_GAP
+
+
+def _integers(values: np.ndarray[Any, Any]) -> Tensor:
+    return torch.from_numpy(values.astype(np.int64))

@@ -1,0 +1,171 @@
+"""Which stores a cohort's slides have, and which features in them are meant. No torch here."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_tools.cohort.patients import Cohort
+from wsi_tools.errors import DataError, InputError
+from wsi_tools.store.layout import read_root
+from wsi_tools.store.project import Project
+from wsi_tools.store.reading import FeatureStore
+from wsi_tools.store.requests import difference
+
+__all__ = ["FeatureSet", "StoredFeatures", "choose_features", "fingerprints", "with_stores"]
+
+# What may differ between slides that are read together: each has its own tiles, and one that
+# overflows float16 is stored as float32.
+OF_ONE_SLIDE = ("grid", "dtype", "min_tissue")
+NAMED = 5  # slides in a message
+
+
+def with_stores(cohort: Cohort, project: Path, *, skip_missing: bool = False) -> Cohort:
+    """The cohort, each slide of which has a store in the project.
+
+    Args:
+        cohort: the slides.
+        project: the folder of stores.
+        skip_missing: go on without the slides that have none.
+
+    Raises:
+        DataError: slides have no store, or none has one; the message names the first.
+    """
+    there = {store.stem for store in Project(project).stores()}
+    missing = [slide.slide_id for slide in cohort.slides if slide.slide_id not in there]
+    if len(missing) == len(cohort.slides):
+        raise DataError(f"{project}: holds none of the cohort's slides, such as {missing[0]}")
+    if missing and not skip_missing:
+        raise DataError(
+            f"{project}: no store for {len(missing)} of {len(cohort.slides)} slides "
+            f"({first_few(missing)}); embed them, or leave them out with --skip-missing"
+        )
+    return cohort.only(there) if missing else cohort
+
+
+def fingerprints(project: Path, slide_ids: Collection[str]) -> dict[str, str]:
+    """What tells the image of each slide that has a store from any other image."""
+    return {
+        store.stem: read_root(store)["slide"]["fingerprint"]
+        for store in Project(project).stores()
+        if store.stem in slide_ids
+    }
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first names of a list, for a message."""
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """One set of features: the grid's key, and the features' name on it."""
+
+    grid: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.grid}/{self.name}"
+
+
+def choose_features(store: Path, wanted: str | None = None) -> FeatureSet:
+    """The features that are meant: the ones named, or the only ones.
+
+    Args:
+        store: of any slide of the project.
+        wanted: ``<grid>/<backbone>``, or the backbone alone if one grid has it.
+
+    Raises:
+        InputError: none or several fit.
+    """
+    grids = read_root(store)["summary"]["grids"]
+    found = [FeatureSet(key, name) for key, grid in grids.items() for name in grid["features"]]
+    fitting = [each for each in found if wanted in (None, each.name, str(each))]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not found:
+        raise InputError(f"{store}: has no features; run wsitools embed first")
+    listed = ", ".join(str(each) for each in found)
+    what = "has several sets of features" if fitting else f"has no features {wanted!r}"
+    raise InputError(f"{store}: {what}; choose with --features from {listed}")
+
+
+class StoredFeatures:
+    """One slide's features, of tiles that can be used: read, with tissue, and embedded."""
+
+    def __init__(self, store: Path, features: FeatureSet, min_tissue: float = 0.0) -> None:
+        self.store = FeatureStore(store)
+        self.features = features
+        self._attributes = self.store.feature_attributes(features.grid, features.name)
+        self._request: Mapping[str, Any] = self._attributes["request"]
+        self.min_tissue = max(min_tissue, self._request.get("min_tissue", 0.0))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(N, D)`` or ``(N, M, D)``, all tiles of the grid counted."""
+        return self.store.features(self.features.grid, self.features.name).shape
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What slides that are read together agree on: geometry, encoder, least tissue."""
+        encoder = {name: each for name, each in self._request.items() if name not in OF_ONE_SLIDE}
+        return {
+            "tiles": self.store.grid_attributes(self.features.grid)["requested"],
+            "encoder": encoder,
+            "markers": self._attributes.get("markers"),
+            "values": list(self.shape[1:]),
+            "min_tissue": self.min_tissue,
+        }
+
+    def rows(self) -> NDArray[np.intp]:
+        """The rows that are used, in the order of the store.
+
+        Raises:
+            DataError: there are none.
+        """
+        grid, key = self.store.grid(self.features.grid), self.features.grid
+        rows = np.flatnonzero(self.store.valid(key) & (grid.tissue >= self.min_tissue))
+        if not len(rows):
+            raise DataError(
+                f"slide {self.store.slide_id}: none of its {len(grid.xy)} tiles can be used "
+                f"(least tissue {self.min_tissue:g}); take the slide out of the cohort"
+            )
+        return rows
+
+    def values(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """``(n, D)`` or ``(n, M, D)`` features of these rows, in the dtype they are stored in.
+
+        Raises:
+            DataError: a value is not finite.
+        """
+        key, name = self.features.grid, self.features.name
+        values = np.asarray(self.store.features(key, name)[...])
+        values = values if len(rows) == len(values) else values[rows]
+        sums = values.reshape(len(values), -1).sum(axis=1, dtype=np.float64)
+        if not np.isfinite(sums).all():  # a sum in float64 cannot overflow by itself
+            tile = int(rows[np.flatnonzero(~np.isfinite(sums))[0]])
+            raise DataError(
+                f"slide {self.store.slide_id}: the features {name} of tile {tile} are not finite; "
+                "embed it again with --overwrite"
+            )
+        return values
+
+
+def agreed_identity(slides: Iterator[StoredFeatures]) -> dict[str, Any]:
+    """What all slides agree on.
+
+    Raises:
+        DataError: two slides differ in encoder, geometry or least tissue; both are named.
+    """
+    first = next(slides)
+    identity = first.identity
+    for other in slides:
+        if changed := difference(other.identity, identity):
+            raise DataError(
+                f"slide {other.store.slide_id}: its features {other.features} are not of the kind "
+                f"that {first.store.slide_id} has ({changed}); embed all slides alike"
+            )
+    return identity
