@@ -10,7 +10,7 @@ demo: $(VENV)
 	PATH="$(abspath $(VENV))/bin:$$PATH" sh sample_data/demo.sh
 
 test: $(VENV)
-	$(INSTALL) --group test -e .
+	$(INSTALL) --group test -e '.[tables]'
 	$(VENV)/bin/pytest -n auto
 
 $(VENV):
