@@ -53,7 +53,13 @@ def wsitools(
     config: Config = None,
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_version, help="Print the version."),
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_version,
+            help="Print the version.",
+            show_envvar=False,
+        ),
     ] = False,
 ) -> None:
     """From a folder of whole-slide images to trained, honest, explained slide-level models."""

@@ -47,9 +47,12 @@ def _layout(layout: Facts) -> str:
 
 
 def _plan(plan: Facts) -> str:
+    if "impossible" in plan:
+        return f"none ({plan['impossible']})"
     how = "resampled" if plan["resampled"] else "as they are"
     side, wide = plan["level_px"][0], plan["level0_px"][0]
+    at_level0 = f" ({wide:g} px of level 0)" if plan["level"] else ""
     return (
-        f"{plan['tile_px']} px at {plan['mpp']:g} µm/px from {side:g} px of level {plan['level']} "
-        f"({wide:g} px of level 0), {how}"
+        f"{plan['tile_px']} px at {plan['mpp']:g} µm/px from {side:g} px of level {plan['level']}"
+        f"{at_level0}, {how}"
     )

@@ -1,5 +1,6 @@
 """Prepare: embed, run, and the backbones they know."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,6 @@ import typer
 from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
 from wsi_tools.cli.prepare import deliver, prepared
-from wsi_tools.errors import InputError
 
 if TYPE_CHECKING:
     from wsi_tools.embedding.cards import Card
@@ -33,7 +33,7 @@ class LastStage:
     """Where `run` stops."""
 
     until: Annotated[
-        str, typer.Option(help="segment, tile or embed.", rich_help_panel="Many slides")
+        str, opt.option("The last stage: segment, tile or embed.", panel="Many slides")
     ] = "embed"
 
 
@@ -51,9 +51,10 @@ class LastStage:
 )
 def run(ctx: typer.Context) -> None:
     """Segment, tile and embed, slide by slide: from files to features in one command."""
+    from wsi_tools.cli.requested import refuse_unknown
+
     until = ctx.params["until"]
-    if until not in ("segment", "tile", "embed"):
-        raise InputError(f"--until {until}: choose segment, tile or embed")
+    refuse_unknown("--until", until, ("segment", "tile", "embed"))
     for _, row in prepared(ctx, until):
         deliver(ctx, row)
 
@@ -61,7 +62,9 @@ def run(ctx: typer.Context) -> None:
 class OneName:
     """Which one to describe."""
 
-    name: Annotated[str | None, typer.Argument(help="One of them.", show_default=False)] = None
+    name: Annotated[
+        str | None, typer.Argument(help="One of them.", show_default=False, show_envvar=False)
+    ] = None
 
 
 @opt.takes(OneName, opt.Manners)
@@ -75,9 +78,20 @@ def backbones(ctx: typer.Context) -> None:
         if ctx.params["json"]:
             terminal.deliver(asdict(card))
         elif name:
-            terminal.deliver("\n".join(f"{key}: {value}" for key, value in asdict(card).items()))
+            terminal.deliver("\n".join(_facts(card)))
         else:
             terminal.deliver(_line(card))
+
+
+def _facts(card: "Card") -> Iterator[str]:
+    """What the card says; what it leaves to the model's own configuration is left out."""
+    for name, value in asdict(card).items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key}={each}" for key, each in value.items())
+        elif isinstance(value, tuple):
+            value = ", ".join(map(str, value))
+        if value not in (None, ""):
+            yield f"{name}: {value}"
 
 
 def _line(card: "Card") -> str:

@@ -16,49 +16,73 @@ from wsi_tools.store.project import Project, stores_in
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was named: slides to open, stores that exist, and slides that share a name."""
+    """What was named.
+
+    Attributes:
+        sources: slides to open.
+        stores: those that exist.
+        refused: slides whose names cannot be told apart, each with the reason.
+        project: where slides without a store go, if it was named as an input.
+    """
 
     sources: tuple[Source, ...] = ()
     stores: tuple[Path, ...] = ()
     refused: tuple[tuple[Path, str], ...] = ()
+    project: Path | None = None
 
     def tasks(self, out: Path | None) -> tuple[Task, ...]:
         """Where each goes: slides into the project `out`, stores where they are.
 
         Raises:
-            InputError: slides were named, and no project.
-            DataError: nothing was named that exists.
+            InputError: slides were named, and no project; or stores of another project.
         """
-        if self.sources and out is None:
+        home = out or self.project
+        if self.sources and home is None:
             raise InputError(
                 f"{self.sources[0].path}: is a slide; say where its store goes with --out"
             )
-        if not (self.sources or self.stores or self.refused):
-            raise DataError("no slide and no store among the inputs; check the paths")
-        project = Project(out or Path())
-        slides = tuple(Task(each, project.store(each.slide_id)) for each in self.sources)
-        return slides + tuple(_recorded(store) for store in self.stores)
+        if out and (strange := [s for s in self.stores if s.parent.resolve() != out.resolve()]):
+            raise InputError(
+                f"{strange[0]}: is not in {out}, and stores stay where they are; "
+                "leave --out away, or name the slides"
+            )
+        return self.slides(home or Path()) + self.recorded()
+
+    def slides(self, home: Path) -> tuple[Task, ...]:
+        """The slides, with their places in a project."""
+        project = Project(home)
+        return tuple(Task(each, project.store(each.slide_id)) for each in self.sources)
+
+    def recorded(self) -> tuple[Task, ...]:
+        """The stores, with the slides they remember."""
+        return tuple(_recorded(store) for store in self.stores)
 
 
-def read_inputs(
-    named: Sequence[str] | None, *, recursive: bool, manifest: Path | None, stdin: bool = True
-) -> Inputs:
+def read_inputs(named: Sequence[str] | None, *, recursive: bool, manifest: Path | None) -> Inputs:
     """Sort the arguments, the lines of stdin for ``-``, and the rows of a manifest.
 
-    A project or store among them stands for what is in it; with a manifest beside projects, only
-    for the slides in both.
+    A project or store among them stands for what is in it. Beside a manifest it stands for the
+    slides in the manifest: those that have no store yet are opened.
+
+    Raises:
+        DataError: nothing was named that exists, or the manifest cannot be read.
     """
-    paths = list(_lines(named or ()))
-    stores = [store for path in paths for store in _stores(Path(path))]
-    slides = [path for path in paths if not _is_project(Path(path))]
-    found = discover(slides, recursive=recursive)
+    paths = [Path(path) for path in _lines(named or ())]
+    projects = [path for path in paths if _is_project(path)]
+    found = discover([path for path in paths if path not in projects], recursive=recursive)
     for path in found.ignored:
         terminal.warn(f"{path}: no reader knows this suffix; left out")
     listed = read_manifest(manifest) if manifest else ()
-    if stores and manifest:
-        wanted = {source.slide_id for source in listed}
-        return Inputs(found.sources, tuple(s for s in stores if s.stem in wanted), found.refused)
-    return Inputs(_distinct((*found.sources, *listed)), tuple(stores), found.refused)
+    stores = [store for path in projects for store in stores_in(path)]
+    if projects and manifest:
+        stores = [store for store in stores if store.stem in {each.slide_id for each in listed}]
+        listed = tuple(each for each in listed if each.slide_id not in {s.stem for s in stores})
+    sources = _distinct(listed, found.sources)
+    if not (sources or stores or found.refused):
+        raise DataError("no slide and no store among the inputs; check the paths")
+    folders = [path for path in projects if not is_store(path)]
+    home = folders[0] if len(folders) == 1 else None
+    return Inputs(sources, tuple(stores), found.refused, home)
 
 
 def take_shard(tasks: Sequence[Task], shard: str | None) -> tuple[Task, ...]:
@@ -86,17 +110,17 @@ def _lines(named: Iterable[str]) -> Iterable[str]:
 
 
 def _is_project(path: Path) -> bool:
-    return is_store(path) or (path.is_dir() and any(is_store(each) for each in path.iterdir()))
+    """Whether it is a store, or a folder with a store or a list of failures in it."""
+    if is_store(path) or not path.is_dir():
+        return is_store(path)
+    return Project(path).failures_csv.exists() or any(is_store(each) for each in path.iterdir())
 
 
-def _stores(path: Path) -> tuple[Path, ...]:
-    return tuple(stores_in(path)) if _is_project(path) else ()
-
-
-def _distinct(sources: Iterable[Source]) -> tuple[Source, ...]:
-    """One source per name; a name that stands for two files is an error."""
+def _distinct(listed: Sequence[Source], found: Sequence[Source]) -> tuple[Source, ...]:
+    """One source per name and file, the manifest's first: it may know more."""
     known: dict[str, Source] = {}
-    for source in sources:
+    paths = {source.path for source in listed}
+    for source in (*listed, *(each for each in found if each.path not in paths)):
         other = known.setdefault(source.slide_id.casefold(), source)
         if other.path != source.path:
             raise DataError(

@@ -14,7 +14,9 @@ from wsi_tools.errors import StoreError
 class WhichProject:
     """Which project."""
 
-    project: Annotated[Path, typer.Argument(help="The folder of stores.", metavar="PROJECT")]
+    project: Annotated[
+        Path, typer.Argument(help="The folder of stores.", metavar="PROJECT", show_envvar=False)
+    ]
 
 
 @opt.takes(WhichProject, opt.Manners)

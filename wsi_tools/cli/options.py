@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wsi_tools.cli.verbs import load_config
+from wsi_tools.cli.verbs import load_config, show_origins
 
 VerbFunction = Callable[[typer.Context], None]
 
@@ -46,11 +46,32 @@ def _options(group: type) -> Iterator[inspect.Parameter]:
         )
 
 
-def _option(
-    help_text: str, *names: str, panel: str | None = None, metavar: str | None = None
+def option(
+    help_text: str,
+    *names: str,
+    panel: str | None = None,
+    metavar: str | None = None,
+    default: str | None = None,
+    least: float | None = None,
 ) -> Any:
+    """An option of a verb.
+
+    Args:
+        help_text: one line.
+        names: with their dashes, where they are not the parameter's own.
+        panel: where help lists it.
+        metavar: what its value is called.
+        default: what is taken where nothing is given, if the code's default does not say it.
+        least: the smallest number allowed.
+    """
     return typer.Option(
-        *names, help=help_text, rich_help_panel=panel, metavar=metavar, show_envvar=False
+        *names,
+        help=help_text,
+        rich_help_panel=panel,
+        metavar=metavar,
+        min=least,
+        show_default=default or True,
+        show_envvar=False,
     )
 
 
@@ -71,9 +92,19 @@ class Manners:
 
     config: Config = None
     print_config: Annotated[
-        bool, _option("Print the options as TOML and stop.", "--print-config")
+        bool, option("Print the options as TOML and stop.", "--print-config")
     ] = False
-    json: Annotated[bool, _option("One JSON object per line on stdout.", "--json")] = False
+    json: Annotated[bool, option("One JSON object per line on stdout.", "--json")] = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Show where an error came from.",
+            callback=show_origins,
+            show_envvar=False,
+        ),
+    ] = False
 
 
 class Input:
@@ -88,20 +119,20 @@ class Input:
         ),
     ] = None
     recursive: Annotated[
-        bool, _option("Look in folders below.", "--recursive", "-r", panel="Input")
+        bool, option("Look in folders below.", "--recursive", "-r", panel="Input")
     ] = False
     manifest: Annotated[
         Path | None,
-        _option(
+        option(
             "CSV with a column path, and if wanted slide_id and mpp.", panel="Input", metavar="FILE"
         ),
     ] = None
-    reader: Annotated[str, _option("auto, openslide, tiffslide or image.", panel="Input")] = "auto"
+    reader: Annotated[str, option("auto, openslide, tiffslide or image.", panel="Input")] = "auto"
     mpp_override: Annotated[
-        float | None, _option("µm/px of level 0, whatever the file says.", panel="Input")
+        float | None, option("µm/px of level 0, whatever the file says.", panel="Input")
     ] = None
     mpp_fallback: Annotated[
-        float | None, _option("µm/px of level 0 where the file says nothing.", panel="Input")
+        float | None, option("µm/px of level 0 where the file says nothing.", panel="Input")
     ] = None
 
 
@@ -110,7 +141,7 @@ class Output:
 
     out: Annotated[
         Path | None,
-        _option(
+        option(
             "The project: one <slide_id>.zarr per slide.",
             "--out",
             "-o",
@@ -119,27 +150,35 @@ class Output:
         ),
     ] = None
     overwrite: Annotated[
-        bool, _option("Replace what another request made.", "--overwrite", panel="Output")
+        bool, option("Replace what another request made.", "--overwrite", panel="Output")
     ] = False
     dry_run: Annotated[
-        bool, _option("Say what would be done; write nothing.", "--dry-run", panel="Output")
+        bool, option("Say what would be done; write nothing.", "--dry-run", panel="Output")
     ] = False
 
 
 class Many:
     """How many slides at a time, which of them, and when to stop."""
 
-    workers: Annotated[int, _option("Worker processes.", panel="Many slides")] = 1
+    workers: Annotated[int, option("Worker processes.", panel="Many slides", least=1)] = 1
     shard: Annotated[
         str | None,
-        _option("I/N: every N-th slide from the I-th; auto asks SLURM.", panel="Many slides"),
+        option("I/N: every N-th slide from the I-th; auto asks SLURM.", panel="Many slides"),
     ] = None
     time_limit: Annotated[
         str | None,
-        _option("H:MM:SS or seconds; then stop in good order (75).", panel="Many slides"),
+        option("H:MM:SS or seconds; then stop in good order (75).", panel="Many slides"),
     ] = None
+    stall_limit: Annotated[
+        float,
+        option(
+            "Seconds without a sign of life after which a slide fails and its worker is replaced.",
+            panel="Many slides",
+            least=1,
+        ),
+    ] = 900
     fail_fast: Annotated[
-        bool, _option("Stop at the first failure.", "--fail-fast", panel="Many slides")
+        bool, option("Stop at the first failure.", "--fail-fast", panel="Many slides")
     ] = False
 
 
@@ -147,53 +186,60 @@ class Tissue:
     """How tissue is found; a number not given comes from the preset."""
 
     method: Annotated[
-        str, _option("auto, otsu, hsv, entropy, none or a plug-in.", panel="Tissue")
+        str, option("auto, otsu, hsv, entropy, none or a plug-in.", panel="Tissue")
     ] = "auto"
-    preset: Annotated[str, _option("he (leaves out pen), ihc or biopsy.", panel="Tissue")] = "he"
-    seg_mpp: Annotated[float | None, _option("Working resolution, µm/px [8].", panel="Tissue")] = (
-        None
-    )
+    preset: Annotated[str, option("he (leaves out pen), ihc or biopsy.", panel="Tissue")] = "he"
+    seg_mpp: Annotated[
+        float | None, option("Working resolution, µm/px.", panel="Tissue", default="8")
+    ] = None
     min_area_um2: Annotated[
-        float | None, _option("Smaller pieces are dropped [20000].", panel="Tissue")
+        float | None,
+        option("Smaller pieces are dropped.", panel="Tissue", default="20000; biopsy 4000"),
     ] = None
     min_hole_area_um2: Annotated[
-        float | None, _option("Smaller holes are filled [4000].", panel="Tissue")
+        float | None,
+        option("Smaller holes are filled.", panel="Tissue", default="4000; biopsy 1000"),
     ] = None
     close_um: Annotated[
-        float | None, _option("Gaps up to this are closed [16].", panel="Tissue")
+        float | None,
+        option(
+            "Gaps that a disk of this radius cannot enter are closed.",
+            panel="Tissue",
+            default="16",
+        ),
     ] = None
     roi: Annotated[
         Path | None,
-        _option(
+        option(
             "GeoJSON, or folder of <slide_id>.geojson: only inside.", panel="Tissue", metavar="PATH"
         ),
     ] = None
     exclude: Annotated[
-        Path | None, _option("GeoJSON, or folder: never inside.", panel="Tissue", metavar="PATH")
+        Path | None, option("GeoJSON, or folder: never inside.", panel="Tissue", metavar="PATH")
     ] = None
 
 
 class Pictures:
     """What segmentation shows a person."""
 
-    overlay: Annotated[bool, _option("Write overlays/<slide_id>.png.", panel="Tissue")] = True
+    overlay: Annotated[bool, option("Write overlays/<slide_id>.png.", panel="Tissue")] = True
     geojson: Annotated[
-        bool, _option("Write geojson/<slide_id>.geojson for QuPath.", panel="Tissue")
+        bool, option("Write geojson/<slide_id>.geojson for QuPath.", panel="Tissue")
     ] = False
 
 
 class Scale:
     """Which tiles."""
 
-    mpp: Annotated[float, _option("µm/px of a tile.", panel="Tiles")] = 0.5
-    mag: Annotated[float | None, _option("The same as --mpp 10/MAG.", panel="Tiles")] = None
-    tile_size: Annotated[int, _option("Side of a tile in px.", panel="Tiles")] = 256
-    overlap: Annotated[str, _option("px, or a share such as 50%.", panel="Tiles")] = "0"
+    mpp: Annotated[float, option("µm/px of a tile.", panel="Tiles")] = 0.5
+    mag: Annotated[float | None, option("The same as --mpp 10/MAG.", panel="Tiles")] = None
+    tile_size: Annotated[int, option("Side of a tile in px.", panel="Tiles")] = 256
+    overlap: Annotated[str, option("px, or a share such as 50%.", panel="Tiles")] = "0"
     mpp_tolerance: Annotated[
-        float, _option("Relative difference within which a level is used as it is.", panel="Tiles")
+        float, option("Relative difference within which a level is used as it is.", panel="Tiles")
     ] = 0.001
     allow_upsample: Annotated[
-        bool, _option("Let a tile be finer than the slide.", "--allow-upsample", panel="Tiles")
+        bool, option("Let a tile be finer than the slide.", "--allow-upsample", panel="Tiles")
     ] = False
 
 
@@ -201,7 +247,7 @@ class LeastTissue:
     """Which tiles of a grid are used."""
 
     min_tissue: Annotated[
-        float, _option("Least share of tissue in a tile that is embedded.", panel="Tiles")
+        float, option("Least share of tissue in a tile that is embedded.", panel="Tiles")
     ] = 0.1
 
 
@@ -209,7 +255,7 @@ class Coordinates:
     """Coordinates for other programs."""
 
     coords: Annotated[
-        str | None, _option("csv or jsonl: stream the coordinates to stdout.", panel="Output")
+        str | None, option("csv or jsonl: stream the coordinates to stdout.", panel="Output")
     ] = None
 
 
@@ -218,7 +264,7 @@ class Features:
 
     backbone: Annotated[
         list[str],
-        _option(
+        option(
             "resnet50, resnet50-full, uni, timm:…, torchvision:…, hf-hub:…, local-dir:…; "
             "each tile is decoded once for all of them.",
             panel="Backbone",
@@ -226,35 +272,37 @@ class Features:
     ] = ["resnet50"]  # noqa: RUF012 a default that Typer copies
     weights: Annotated[
         list[str] | None,
-        _option("File, folder or random:SEED; one for each --backbone.", panel="Backbone"),
+        option("File, folder or random:SEED; one for each --backbone.", panel="Backbone"),
     ] = None
-    offline: Annotated[bool, _option("Open no internet socket.", "--offline", panel="Backbone")] = (
+    offline: Annotated[bool, option("Open no internet socket.", "--offline", panel="Backbone")] = (
         False
     )
     allow_geometry_mismatch: Annotated[
         bool,
-        _option(
+        option(
             "Embed tiles of an mpp the backbone was not made for.",
             "--allow-geometry-mismatch",
             panel="Backbone",
         ),
     ] = False
     dtype: Annotated[
-        str, _option("How features are stored: float16 or float32.", panel="Backbone")
+        str, option("How features are stored: float16 or float32.", panel="Backbone")
     ] = "float16"
-    engine: Annotated[str, _option("torch.", panel="Compute")] = "torch"
+    engine: Annotated[str, option("torch.", panel="Compute")] = "torch"
     precision: Annotated[
-        str, _option("auto (CPU fp32, CUDA bf16), fp32, bf16 or fp16.", panel="Compute")
+        str, option("auto (CPU fp32, CUDA bf16), fp32, bf16 or fp16.", panel="Compute")
     ] = "auto"
-    device: Annotated[str, _option("auto, cpu, cuda or cuda:N.", panel="Compute")] = "auto"
+    device: Annotated[str, option("auto, cpu, cuda or cuda:N.", panel="Compute")] = "auto"
     batch_size: Annotated[
-        int | None, _option("Tiles per forward pass [CPU 8, CUDA 256].", panel="Compute")
+        int | None,
+        option("Tiles per forward pass.", panel="Compute", default="CPU 8, CUDA 256", least=1),
     ] = None
     readers: Annotated[
-        int | None, _option("Threads that read tiles ahead [the cores].", panel="Compute")
+        int | None,
+        option("Threads that read tiles ahead.", panel="Compute", default="the cores", least=1),
     ] = None
     max_bad_tiles: Annotated[
-        str, _option("Unreadable tiles above which a slide fails.", panel="Compute")
+        str, option("Unreadable tiles above which a slide fails.", panel="Compute")
     ] = "1%"
 
 
@@ -262,5 +310,5 @@ class WhichGrid:
     """Which tiles of a project that has several grids."""
 
     grid: Annotated[
-        str | None, _option("The grid's key, where a store has several.", panel="Input")
+        str | None, option("The grid's key, where a store has several.", panel="Input")
     ] = None

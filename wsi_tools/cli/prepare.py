@@ -1,6 +1,8 @@
 """Prepare: info, segment and tile."""
 
-from collections.abc import Iterator, Mapping
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +11,7 @@ import typer
 
 from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
-from wsi_tools.errors import InputError
+from wsi_tools.cli.telling import Account, foreseen
 
 if TYPE_CHECKING:
     from wsi_tools.preparation import Task
@@ -20,9 +22,9 @@ Row = Mapping[str, Any]
 class ReadPlan:
     """For which tiles the reading is explained."""
 
-    mpp: Annotated[float, typer.Option(help="µm/px of a tile.")] = 0.5
+    mpp: Annotated[float, opt.option("µm/px of a tile.", panel="Tiles")] = 0.5
     tile_size: Annotated[
-        int | None, typer.Option(help="Say how tiles of this side would be read.")
+        int | None, opt.option("Say how tiles of this side would be read.", panel="Tiles", least=1)
     ] = None
 
 
@@ -40,7 +42,7 @@ def info(ctx: typer.Context) -> None:
     inputs = read_inputs(given["slides"], recursive=given["recursive"], manifest=given["manifest"])
     run = Run(work, record=False)
     run.refuse(inputs.refused, None)
-    for _, facts in run.results(inputs.tasks(Path())):
+    for _, facts in run.results(inputs.slides(Path()) + inputs.recorded()):
         terminal.deliver(facts if given["json"] else "\n".join(lines(facts)))
 
 
@@ -56,9 +58,11 @@ def segment(ctx: typer.Context) -> None:
 )
 def tile(ctx: typer.Context) -> None:
     """Lay a grid of tiles of an exact physical size over tissue, found first if missing."""
+    from wsi_tools.cli.requested import refuse_unknown
+
     kind = ctx.params["coords"]
-    if kind not in (None, "csv", "jsonl"):
-        raise InputError(f"--coords {kind}: choose csv or jsonl")
+    if kind is not None:
+        refuse_unknown("--coords", kind, ("csv", "jsonl"))
     if kind == "csv":
         terminal.deliver("slide_id,x,y,row,column,tissue")
     for task, row in prepared(ctx, "tile"):
@@ -84,39 +88,26 @@ def prepared(ctx: typer.Context, until: str) -> Iterator[tuple["Task", Row]]:
         workers=given["workers"],
         fail_fast=given["fail_fast"],
         time_limit=given["time_limit"],
+        stall_s=given["stall_limit"],
         record=not given["dry_run"],
     )
     run.refuse(inputs.refused, given["out"])
-    for task, result in run.results(tasks):
-        row = asdict(result)
-        _tell(row)
-        yield task, row
+    account = Account()
+    try:
+        for task, result in run.results(tasks):
+            row = asdict(result)
+            account.tell(row)
+            yield task, row
+    finally:
+        account.close()
 
 
 def deliver(ctx: typer.Context, row: Row) -> None:
     """Write a slide's result to stdout: its store, or with --json everything."""
-    terminal.deliver(row if ctx.params["json"] or ctx.params["dry_run"] else row["store"])
-
-
-def _tell(row: Row) -> None:
-    for warning in row.get("warnings", ()):
-        terminal.warn(f"{row['slide_id']}: {warning}")
-    if row["tissue_mm2"] == 0:
-        terminal.warn(f"{row['slide_id']}: no tissue was found; its grid is empty")
-    terminal.say(f"{row['slide_id']}: {', '.join(_remarks(row))}")
-
-
-def _remarks(row: Row) -> Iterator[str]:
-    yield f"{row['tissue_mm2']:g} mm² of tissue"
-    if row["tiles"] is not None:
-        yield f"{row['tiles']} tiles, {row['tiles_with_tissue']} with enough tissue"
-    if row.get("unread"):
-        yield f"{row['unread']} could not be read"
-    if row.get("embedded"):
-        seconds = row["seconds"]
-        spent = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
-        rate = row["embedded"] / max(1e-9, sum(seconds.values()) - seconds["reading"])
-        yield f"{row['embedded']} embedded at {rate:.1f} tiles/s ({spent})"
+    if ctx.params["json"]:
+        terminal.deliver(row)
+    else:
+        terminal.deliver(foreseen(row) if ctx.params["dry_run"] else row["store"])
 
 
 def _coordinates(task: "Task", key: str, kind: str) -> Iterator[str | Row]:
@@ -128,4 +119,10 @@ def _coordinates(task: "Task", key: str, kind: str) -> Iterator[str | Row]:
     for (x, y), (row, column), tissue in zip(*columns, strict=True):
         tile = {"slide_id": task.slide_id, "x": x, "y": y, "row": row, "column": column}
         fields = {**tile, "tissue": round(tissue, 6)}
-        yield fields if kind == "jsonl" else ",".join(str(value) for value in fields.values())
+        yield fields if kind == "jsonl" else _csv_line(fields.values())
+
+
+def _csv_line(values: Iterable[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()

@@ -1,5 +1,6 @@
 """From a verb's options to what preparation is asked to do."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -7,25 +8,35 @@ from typing import Any
 import typer
 
 from wsi_tools.cli import options as opt
+from wsi_tools.cli import terminal
 from wsi_tools.cli.verbs import configuration, was_typed
+from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import InputError
 from wsi_tools.preparation import Embedding, Preparation, Reading, Segmenting, Tiling
+from wsi_tools.preparation.features import refuse_geometry
+from wsi_tools.slide import READERS
+from wsi_tools.slide.resolution import stated
 from wsi_tools.tiling import TileSpec
-from wsi_tools.tissue import PRESETS, TissueOptions
+from wsi_tools.tissue import PRESETS, SEGMENTERS, TissueOptions
 
 ENGINES = ("torch",)
 DTYPES = ("float16", "float32")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def preparation(ctx: typer.Context, until: Any) -> Preparation:
     """The stages up to `until`; those that no option was typed for take what a store has."""
     given = ctx.params
+    tiles = tiling(ctx)
+    features = embedding(ctx) if until == "embed" else None
+    if tiles and features:
+        refuse_geometry(features, tiles.spec.mpp)
     return Preparation(
         until=until,
         reading=reading(ctx),
         segmenting=segmenting(ctx),
-        tiling=tiling(ctx),
-        embedding=embedding(ctx) if until == "embed" else None,
+        tiling=tiles,
+        embedding=features,
         overwrite=given["overwrite"],
         dry_run=given["dry_run"],
         pictures=pictures(ctx),
@@ -34,8 +45,15 @@ def preparation(ctx: typer.Context, until: Any) -> Preparation:
 
 
 def reading(ctx: typer.Context) -> Reading:
-    """How slides are opened."""
+    """How slides are opened.
+
+    Raises:
+        InputError: there is no such reader, or no slide has such a resolution.
+    """
     given = ctx.params
+    refuse_unknown("--reader", given["reader"], ("auto", *READERS))
+    for name in ("mpp_override", "mpp_fallback"):
+        stated(f"--{name.replace('_', '-')}", given[name])
     return Reading(given["reader"], given["mpp_override"], given["mpp_fallback"])
 
 
@@ -61,8 +79,8 @@ def tissue_options(given: dict[str, Any]) -> TissueOptions:
         InputError: there is no such preset, or a number is out of range.
     """
     name = given["preset"]
-    if name not in PRESETS:
-        raise InputError(f"--preset {name}: choose from {', '.join(PRESETS)}")
+    refuse_unknown("--preset", name, PRESETS)
+    refuse_unknown("--method", given["method"], ("auto", *SEGMENTERS))
     numbers = ("seg_mpp", "min_area_um2", "min_hole_area_um2", "close_um")
     typed = {each: given[each] for each in numbers if given[each] is not None}
     return replace(PRESETS[name], method=given["method"], **typed)
@@ -99,6 +117,7 @@ def target_mpp(ctx: typer.Context) -> float:
         raise InputError(f"--mag {mag:g} and --mpp were both given; keep --mpp {10 / mag:g}")
     if not mag > 0:
         raise InputError(f"--mag {mag:g} is no magnification; try --mag 20")
+    terminal.say(f"--mag {mag:g} means --mpp {10 / mag:g}")
     return float(10 / mag)
 
 
@@ -121,8 +140,9 @@ def embedding(ctx: typer.Context) -> Embedding:
         InputError: an unknown engine or dtype, or weights for some backbones only.
     """
     given = ctx.params
-    _refuse_unknown("--engine", given["engine"], ENGINES)
-    _refuse_unknown("--dtype", given["dtype"], DTYPES)
+    refuse_unknown("--engine", given["engine"], ENGINES)
+    refuse_unknown("--dtype", given["dtype"], DTYPES)
+    refuse_unknown("--precision", given["precision"], PRECISIONS)
     return Embedding(
         backbones=_with_weights(given["backbone"], given["weights"] or []),
         grid=given.get("grid"),
@@ -159,9 +179,18 @@ def _with_weights(names: list[str], weights: list[str]) -> tuple[tuple[str, str 
         raise InputError(
             f"{len(weights)} --weights for {len(names)} --backbone; give one for each, in order"
         )
+    if len(set(names)) < len(names):
+        raise InputError(f"--backbone {', '.join(names)}: give each once")
+    for name in names:
+        find_card(name)  # raises for a name that stands for nothing
     return tuple(zip_longest(names, weights))
 
 
-def _refuse_unknown(flag: str, value: str, known: tuple[str, ...]) -> None:
+def refuse_unknown(flag: str, value: str, known: Iterable[str]) -> None:
+    """Refuse a value that is none of those known.
+
+    Raises:
+        InputError: names those that are.
+    """
     if value not in known:
         raise InputError(f"{flag} {value}: choose from {', '.join(known)}")

@@ -10,14 +10,21 @@ import typer
 
 from wsi_tools import errors
 from wsi_tools.cli import terminal
-from wsi_tools.errors import IncompleteError, InputError, InterruptedRunError, StoreError
-from wsi_tools.execution import Failure, Progress, Stop, Work, over
-from wsi_tools.preparation import Task
+from wsi_tools.errors import (
+    IncompleteError,
+    InputError,
+    InterruptedRunError,
+    StoreError,
+    UnavailableError,
+    WeightsError,
+)
+from wsi_tools.execution import STALL_S, Failure, Outcome, Progress, Stop, Work, over
+from wsi_tools.preparation import Task, naming_the_disk
 from wsi_tools.slide.discovery import Source
 from wsi_tools.store.project import FailureRecord, Project
 
 # What no other slide could do better: the run ends at once, with the code of the error.
-FATAL = {"UnavailableError", "WeightsError"}
+FATAL = (InputError, UnavailableError, WeightsError)
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -29,6 +36,7 @@ class Run:
         workers: how many processes.
         fail_fast: stop at the first failure.
         time_limit: as `seconds` reads it.
+        stall_s: seconds without a sign of life after which a slide fails.
         record: keep failures in the project's list, and take successes out of it.
     """
 
@@ -39,11 +47,13 @@ class Run:
         workers: int = 1,
         fail_fast: bool = False,
         time_limit: str | None = None,
+        stall_s: float = STALL_S,
         record: bool = True,
     ) -> None:
         self.work = work
         self.workers = workers
         self.fail_fast = fail_fast
+        self.stall_s = stall_s
         self.record = record
         self.stop = Stop(seconds(time_limit))
         self.failures: list[Failure] = []
@@ -56,16 +66,16 @@ class Run:
                 nothing could succeed.
         """
         with _heeding(self.stop) as signals, terminal.ProgressBars(len(tasks)) as bars:
-            for event in over(tasks, self.work, workers=self.workers, stop=self.stop):
+            for event in self._events(tasks):
                 if isinstance(event, Progress):
                     bars.step(event.item.slide_id, event.stage, event.done, event.total)
                     continue
                 bars.end(event.item.slide_id)
-                if event.failure is not None:
-                    self.fail(event.item, event.failure)
-                else:
+                if event.failure is None:
                     self._forget(event.item)
                     yield event.item, event.value
+                elif not (signals and event.failure.error == "WorkerDied"):  # it heard them too
+                    self.fail(event.item, event.failure)
         self._conclude(signals)
 
     def refuse(self, slides: Sequence[tuple[Path, str]], out: Path | None) -> None:
@@ -75,17 +85,18 @@ class Run:
             task = Task(source, Project(out or Path()).store(source.slide_id))
             self.fail(task, Failure("name", "DataError", f"{path}: {reason}", 4))
 
+    def _events(self, tasks: Sequence[Task]) -> Iterator[Progress[Task] | Outcome[Task]]:
+        return over(tasks, self.work, workers=self.workers, stop=self.stop, stall_s=self.stall_s)
+
     def fail(self, task: Task, failure: Failure) -> None:
         """Tell a failure and record it; raise where going on is pointless."""
-        if failure.error in FATAL:
-            raise getattr(errors, failure.error)(failure.message)
+        kind = getattr(errors, failure.error, None)
+        if kind in FATAL:
+            raise kind(failure.message)
         terminal.say(f"failed: {task.slide_id}: {failure.stage}: {failure.message}")
         self.failures.append(failure)
         if self.record:
-            row = FailureRecord(
-                task.slide_id, str(task.source.path), failure.stage, failure.error, failure.message
-            )
-            _project(task).record_failure(row)
+            _record(task, failure)
         if self.fail_fast:
             self.stop()
 
@@ -141,6 +152,20 @@ def _heeding(stop: Stop) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _record(task: Task, failure: Failure) -> None:
+    project = _project(task)
+    with naming_the_disk(project.path):
+        project.record_failure(
+            FailureRecord(
+                slide_id=task.slide_id,
+                path=str(task.source.path),
+                stage=failure.stage,
+                error=failure.error,
+                message=failure.message,
+            )
+        )
 
 
 def _project(task: Task) -> Project:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from wsi_tools.errors import WsiToolsError
 
+DEBUG = "WSITOOLS_DEBUG"
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -33,10 +35,22 @@ def warn(text: str) -> None:
 
 
 def complain(error: WsiToolsError) -> None:
-    """Write an error; with WSITOOLS_DEBUG=1, where it came from too."""
-    if os.environ.get("WSITOOLS_DEBUG") == "1":
+    """Write an error; with --verbose, where it came from too."""
+    if _tells_origins():
         traceback.print_exception(error)
     say(f"error: {error}")
+
+
+def admit(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Write an error that nobody raised on purpose; a hook for `sys.excepthook`."""
+    if _tells_origins() or not issubclass(kind, Exception):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        say(f"error: a bug in wsitools: {kind.__name__}: {error}; run it with -v and report that")
+
+
+def _tells_origins() -> bool:
+    return os.environ.get(DEBUG) == "1"
 
 
 class ProgressBars:

@@ -1,6 +1,7 @@
 """What every verb has: its configuration, resolved from four places, and errors as one line."""
 
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from wsi_tools.cli import terminal
 from wsi_tools.errors import InputError, WsiToolsError
 
-ABOUT_THE_COMMAND = {"config", "print_config", "help", "version"}
+ABOUT_THE_COMMAND = {"config", "print_config", "verbose", "help", "version"}
 
 
 class Verbs(TyperGroup):
@@ -21,6 +22,7 @@ class Verbs(TyperGroup):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command line; leave with the exit code of the error, if there was one."""
+        sys.excepthook = terminal.admit
         try:
             return super().main(*args, **options)
         except WsiToolsError as error:
@@ -62,16 +64,21 @@ def load_config(ctx: typer.Context, path: Path | None) -> Path | None:
         InputError: no such file, no TOML in it, or a name that no option has.
     """
     if path is not None:
-        tables, command = _read_toml(path), ctx.command
-        if isinstance(command, TyperGroup):
-            ctx.default_map = {
-                verb: _checked(path, verb, table, command.commands.get(verb))
-                for verb, table in tables.items()
-            }
-        else:
-            verb = str(ctx.info_name)
-            ctx.default_map = _checked(path, verb, tables.get(verb, {}), command)
+        group: Any = ctx.find_root().command
+        tables = {
+            verb: _checked(path, verb, table, group.commands.get(verb))
+            for verb, table in _read_toml(path).items()
+        }
+        before_the_verb = ctx.command is group
+        ctx.default_map = tables if before_the_verb else tables.get(str(ctx.info_name), {})
     return path
+
+
+def show_origins(asked: bool) -> bool:
+    """Let errors say where they came from, in worker processes too."""
+    if asked:
+        os.environ[terminal.DEBUG] = "1"
+    return asked
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

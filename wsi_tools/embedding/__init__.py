@@ -31,12 +31,12 @@ class EmbedOptions:
         batch_size: tiles per forward pass; batches never straddle a chunk, so that a resumed run
             computes exactly what an uninterrupted one does.
         readers: threads that read tiles ahead.
-        max_bad_tiles: the fraction of unreadable tiles above which the slide fails.
+        most_unread: how many tiles may be unreadable; with more the slide fails.
     """
 
     batch_size: int
     readers: int
-    max_bad_tiles: float = 0.01
+    most_unread: float
 
 
 @dataclass
@@ -106,7 +106,7 @@ def fill(
             rows = [np.zeros((last - first, each.backbone.width), np.float32) for each in at_work]
             for batch in islice(batches, plan.batches_in(first, last)):
                 _embed(batch, first, at_work, rows, spent)
-                _refuse_too_many(slide, spent, len(wanted) * options.max_bad_tiles)
+                _refuse_too_many(slide, spent, options.most_unread)
                 report("embed", int(batch.rows[-1]) + 1, len(wanted))
             _commit(first, at_work, rows, spent)
     return spent
@@ -166,7 +166,7 @@ def _commit(
 
 
 def _refuse_too_many(slide: Slide, spent: Spent, limit: float) -> None:
-    if len(spent.unread) > limit:
+    if spent.unread and len(spent.unread) > limit:
         row, reason = next(iter(spent.unread.items()))
         raise SlideError(
             f"{slide.info.path.name}: {len(spent.unread)} tiles could not be read "

@@ -81,15 +81,33 @@ class TileReader:
         unread: dict[int, str] = {}
         for place, row in enumerate(rows):
             try:
-                pixels[place] = self._tile(int(row))
+                pixels[place] = self._persistently(int(row))
             except SlideError as error:
                 unread[int(row)] = str(error)
-                self._own.slide = None  # a handle is not to be trusted after a failed read
         return TileBatch(rows, pixels, unread, time.perf_counter() - began)
+
+    def _persistently(self, row: int) -> NDArray[np.uint8]:
+        """Read a tile; if that fails once more, with a new handle: disks far away stumble."""
+        try:
+            return self._tile(row)
+        except SlideError:
+            self._let_go()
+        try:
+            return self._tile(row)
+        except SlideError:
+            self._let_go()
+            raise
 
     def _tile(self, row: int) -> NDArray[np.uint8]:
         px = self._grid.spec.px
         return read_box(self._handle(), self._grid.box(row), (px, px), self._grid.level)
+
+    def _let_go(self) -> None:
+        """Close this thread's handle: after a failed read it is not to be trusted."""
+        handle: Slide | None = getattr(self._own, "slide", None)
+        if handle is not None:
+            handle.close()
+            self._own.slide = None
 
     def _handle(self) -> Slide:
         if getattr(self._own, "slide", None) is None:

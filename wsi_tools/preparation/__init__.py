@@ -17,14 +17,25 @@ from wsi_tools.preparation.requests import Embedding, Reading, Segmenting, Task,
 from wsi_tools.slide import Slide, open_slide
 
 if TYPE_CHECKING:
-    from wsi_tools.embedding.backbones import Backbone
-    from wsi_tools.preparation.forecast import Forecast
+    from wsi_tools.preparation.features import Backbones
+    from wsi_tools.preparation.forecast import Forecast, Prospect
     from wsi_tools.store import FeatureStore, StoreWriter
     from wsi_tools.tiling import TileGrid
 
-__all__ = ["Embedding", "Preparation", "Prepared", "Reading", "Segmenting", "Task", "Tiling"]
+__all__ = [
+    "Embedding",
+    "Preparation",
+    "Prepared",
+    "Reading",
+    "Segmenting",
+    "Task",
+    "Tiling",
+    "naming_the_disk",
+]
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+NO_ROOM = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Prepared:
         tiles: in that grid.
         tiles_with_tissue: those that have the least tissue that embedding asks for.
         features: the sets of features asked for.
+        stages: those that had something to do: "segment", "tile", "embed".
         embedded: tiles embedded now, not counting what was there.
         unread: tiles whose pixels could not be read now.
         seconds: where the time of embedding went.
@@ -51,6 +63,7 @@ class Prepared:
     tiles: int | None = None
     tiles_with_tissue: int | None = None
     features: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
     embedded: int = 0
     unread: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -81,29 +94,37 @@ class Preparation:
         if self.dry_run:
             return self._foreseen(task)
         project = Project(task.store.parent)
-        with _naming_the_disk(project.path), lease(project.leases, task.slide_id) as held:
+        with naming_the_disk(project.path), lease(project.leases, task.slide_id) as held:
             writer = StoreWriter(task.store, held, command=self.command, overwrite=self.overwrite)
+            steps = _Steps(report)
             with self._opened(task, writer) as slide:
-                return self._prepared(slide, task, writer, report)
+                done = self._prepared(slide, task, writer, steps)
+            return replace(done, stages=tuple(steps.taken))
 
     @cached_property
-    def backbones(self) -> "dict[str, Backbone]":
-        """The backbones, loaded once for all the slides of a worker."""
-        from wsi_tools.preparation.features import load_backbones
+    def backbones(self) -> "Backbones":
+        """The backbones, each loaded once for all the slides of a worker."""
+        from wsi_tools.preparation.features import Backbones
 
         assert self.embedding is not None
-        return load_backbones(self.embedding)
+        return Backbones(self.embedding)
+
+    @cached_property
+    def prospects(self) -> "tuple[Prospect, ...]":
+        """What a dry run finds out about each backbone, once for all the slides of a worker."""
+        from wsi_tools.preparation.forecast import prospects
+
+        return prospects(self.embedding) if self.embedding else ()
 
     def _foreseen(self, task: Task) -> "Forecast":
-        from wsi_tools.preparation.forecast import forecast
+        from wsi_tools.preparation.forecast import Outlook
         from wsi_tools.store import FeatureStore
 
         opened = (
             _reopened(FeatureStore(task.store)) if task.recorded else self.reading.open(task.source)
         )
         with opened as slide:
-            asked = (self.segmenting, self.tiling, self.embedding)
-            return forecast(slide, task, *asked, until=self.until)
+            return Outlook(self, slide, task).forecast()
 
     @contextmanager
     def _opened(self, task: Task, writer: "StoreWriter") -> Iterator[Slide]:
@@ -117,13 +138,14 @@ class Preparation:
             yield slide
 
     def _prepared(
-        self, slide: Slide, task: Task, writer: "StoreWriter", report: Report
+        self, slide: Slide, task: Task, writer: "StoreWriter", steps: "_Steps"
     ) -> Prepared:
         from wsi_tools.preparation import stages
         from wsi_tools.store import Project
 
-        tissue = stages.find_tissue(slide, writer, self.segmenting, report)
-        stages.draw(tissue, Project(task.store.parent), task.slide_id, self.pictures)
+        tissue = stages.find_tissue(slide, writer, self.segmenting, steps)
+        anew = "segment" in steps.taken
+        stages.draw(tissue, Project(task.store.parent), task.slide_id, self.pictures, anew=anew)
         mpp_x, mpp_y = slide.info.mpp
         done = Prepared(
             task.slide_id,
@@ -133,12 +155,15 @@ class Preparation:
         )
         if self.until == "segment":
             return done
-        key, grid = self._grid(slide, writer, report)
-        least = grid.spec.min_tissue
-        done = replace(
-            done, grid=key, tiles=len(grid.xy), tiles_with_tissue=int((grid.tissue >= least).sum())
-        )
-        return done if self.until == "tile" else self._embedded(done, slide, writer, report)
+        key, grid = self._grid(slide, writer, steps)
+        enough = grid.tissue >= self.least_tissue(grid)
+        done = replace(done, grid=key, tiles=len(grid), tiles_with_tissue=int(enough.sum()))
+        return done if self.until == "tile" else self._embedded(done, slide, writer, steps)
+
+    def least_tissue(self, grid: "TileGrid") -> float:
+        """The least tissue of a tile that is embedded: as asked, or as the grid has it."""
+        asked = self.embedding.min_tissue if self.embedding else None
+        return grid.spec.min_tissue if asked is None else asked
 
     def _grid(self, slide: Slide, writer: "StoreWriter", report: Report) -> "tuple[str, TileGrid]":
         """The grid to go on with: the one asked for, or one that is there."""
@@ -161,11 +186,24 @@ class Preparation:
         spent = embed_grid(slide, writer, done.grid, self.backbones, self.embedding, report)
         return replace(
             done,
-            features=tuple(self.backbones),
+            features=self.embedding.keys,
             embedded=spent.tiles,
             unread=len(spent.unread),
             seconds=spent.seconds(),
         )
+
+
+@dataclass
+class _Steps:
+    """A report that remembers which stages had something to do."""
+
+    report: Report
+    taken: list[str] = field(default_factory=list)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage not in self.taken:
+            self.taken.append(stage)
+        self.report(stage, done, total)
 
 
 @contextmanager
@@ -186,8 +224,8 @@ def _reopened(store: "FeatureStore") -> Iterator[Slide]:
 
 
 @contextmanager
-def _naming_the_disk(folder: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into the error that names the folder."""
+def naming_the_disk(folder: Path) -> Iterator[None]:
+    """Turn a disk that is full, or cannot be written to, into the error that names the folder."""
     try:
         yield
     except OSError as error:

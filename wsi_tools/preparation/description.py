@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
 from wsi_tools.preparation.requests import Reading, Task
 from wsi_tools.slide import SlideInfo
@@ -33,8 +34,11 @@ class Description:
         return {**facts, "path": str(facts["path"])}
 
     def _read_plan(self, info: SlideInfo, px: int) -> dict[str, Any]:
-        """The level read, the pixels taken from it, and what that is at level 0."""
-        choice = best_level(info.levels, info.mpp, self.mpp, name=info.path.name)
+        """The level read, the pixels taken from it, and what that is at level 0; or why not."""
+        try:
+            choice = best_level(info.levels, info.mpp, self.mpp, name=info.path.name)
+        except SlideError as error:
+            return {"impossible": str(error)}
         sides = [px if choice.native else px * self.mpp / own for own in choice.mpp]
         downsample = info.levels[choice.level].downsample
         return {

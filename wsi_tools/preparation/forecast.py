@@ -1,17 +1,22 @@
 """What preparation would do to one slide, found out without writing anything."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsi_tools.embedding.cards import find_card
-from wsi_tools.errors import UnavailableError, WeightsError
+from wsi_tools.errors import StoreError, UnavailableError, WeightsError
+from wsi_tools.preparation.features import Backbones, refuse_geometry
 from wsi_tools.preparation.requests import Embedding, Segmenting, Task, Tiling
 from wsi_tools.slide import Slide
 from wsi_tools.store import FeatureStore
-from wsi_tools.tiling import TileGrid, TileSpec, tile
+from wsi_tools.store.requests import Request, difference
+from wsi_tools.tiling import TileGrid, tile
 from wsi_tools.tissue import TissueMask
+
+if TYPE_CHECKING:
+    from wsi_tools.preparation import Preparation
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,8 @@ class Forecast:
     Attributes:
         there: what the store has already.
         level: the level that tiles would be read from; `resampled` unless its pixels are theirs.
-        bytes: of features, uncompressed as they are stored; None where a width is not known yet.
-        missing: why weights could not be had.
+        bytes: of features, uncompressed as they are stored; None where a width is not known.
+        missing: why weights are not on this machine.
     """
 
     slide_id: str
@@ -38,80 +43,105 @@ class Forecast:
     missing: tuple[str, ...] = ()
 
 
-def forecast(
-    slide: Slide,
-    task: Task,
-    segmenting: Segmenting | None,
-    tiling: Tiling | None,
-    embedding: Embedding | None,
-    *,
-    until: str,
-) -> Forecast:
-    """Foresee one slide: its tissue and tiles are found in memory where the store lacks them."""
-    store = FeatureStore(task.store) if (task.store / "zarr.json").exists() else None
-    tissue = _tissue(slide, task, store, segmenting)
-    mpp_x, mpp_y = slide.info.mpp
-    area = round(tissue.outlines.area * mpp_x * mpp_y / 1e6, 4)
-    seen = Forecast(task.slide_id, str(task.store), _there(store), area)
-    if until == "segment":
-        return seen
-    key, grid = _grid(slide, tissue, store, tiling, embedding)
-    return replace(
-        seen,
-        grid=key,
-        tiles=len(grid),
-        tiles_with_tissue=int(np.count_nonzero(grid.tissue >= grid.spec.min_tissue)),
-        level=grid.level,
-        resampled=grid.resampled,
-        bytes=_bytes(grid, embedding),
-        missing=tuple(_missing(embedding)),
-    )
+@dataclass(frozen=True)
+class Prospect:
+    """A backbone before it is needed: the width of its features, and why it is not here."""
+
+    width: int | None
+    missing: str | None = None
 
 
-def _tissue(
-    slide: Slide, task: Task, store: FeatureStore | None, asked: Segmenting | None
-) -> TissueMask:
-    if store is not None and store.has_tissue and asked is None:
-        return store.tissue()
-    return (asked or Segmenting()).tissue(slide, task.slide_id)
+def prospects(asked: Embedding) -> tuple[Prospect, ...]:
+    """Try every backbone with what is on this machine: a dry run downloads nothing."""
+    return tuple(_prospect(name, replace(asked, offline=True)) for name, _ in asked.backbones)
 
 
-def _grid(
-    slide: Slide,
-    tissue: TissueMask,
-    store: FeatureStore | None,
-    tiling: Tiling | None,
-    embedding: Embedding | None,
-) -> tuple[str, TileGrid]:
-    if store is not None and tiling is None and store.grid_keys():
-        key = store.choose_grid(embedding.grid if embedding else None)
-        return key, store.grid(key)
-    spec = tiling.spec if tiling else TileSpec()
-    return spec.key, tile(slide.info, tissue, spec)
+def _prospect(name: str, asked: Embedding) -> Prospect:
+    try:
+        return Prospect(Backbones(asked)[name].width)
+    except (UnavailableError, WeightsError) as error:
+        return Prospect(find_card(name).width, str(error))
 
 
-def _there(store: FeatureStore | None) -> tuple[str, ...]:
-    if store is None:
-        return ()
-    grids = (f"{key}/{name}" for key in store.grid_keys() for name in store.feature_names(key))
-    return (*(("tissue",) if store.has_tissue else ()), *store.grid_keys(), *grids)
+class Outlook:
+    """One slide before it is prepared: tissue and tiles are found in memory if the store has none.
 
+    What the store has by another request raises `StoreError`, as it would in earnest.
+    """
 
-def _bytes(grid: TileGrid, embedding: Embedding | None) -> int | None:
-    if embedding is None:
-        return None
-    widths = [find_card(name).width for name, _ in embedding.backbones]
-    size = np.dtype(embedding.dtype).itemsize
-    return None if None in widths else sum(len(grid) * size * (width or 0) for width in widths)
+    def __init__(self, preparation: "Preparation", slide: Slide, task: Task) -> None:
+        self._asked = preparation
+        self._slide = slide
+        self._task = task
+        exists = (task.store / "zarr.json").exists()
+        self._store = FeatureStore(task.store) if exists else None
 
+    def forecast(self) -> Forecast:
+        """Foresee the stages asked for."""
+        tissue, request = self._tissue()
+        mpp_x, mpp_y = self._slide.info.mpp
+        area = round(tissue.outlines.area * mpp_x * mpp_y / 1e6, 4)
+        seen = Forecast(self._task.slide_id, str(self._task.store), self._there(), area)
+        if self._asked.until == "segment":
+            return seen
+        key, grid = self._grid(tissue, request)
+        if self._asked.embedding:
+            refuse_geometry(self._asked.embedding, grid.spec.mpp)
+        enough = grid.tissue >= self._asked.least_tissue(grid)
+        return replace(
+            seen,
+            grid=key,
+            tiles=len(grid),
+            tiles_with_tissue=int(np.count_nonzero(enough)),
+            level=grid.level,
+            resampled=grid.resampled,
+            bytes=self._bytes(grid),
+            missing=tuple(each.missing for each in self._asked.prospects if each.missing),
+        )
 
-def _missing(embedding: Embedding | None) -> Iterator[str]:
-    from wsi_tools.preparation.features import load_backbones
+    def _tissue(self) -> tuple[TissueMask, Request]:
+        asked, slide_id = self._asked.segmenting, self._task.slide_id
+        wanted = asked or Segmenting()
+        request = wanted.request(self._slide.info, slide_id)
+        if self._store and self._store.has_tissue:
+            there = self._store.tissue_request()
+            if asked is None or self._is_the_same("the tissue", request, there):
+                return self._store.tissue(), there
+        return wanted.tissue(self._slide, slide_id), request
 
-    if embedding is None:
-        return
-    for backbone in embedding.backbones:
-        try:
-            load_backbones(replace(embedding, backbones=(backbone,)))
-        except (UnavailableError, WeightsError) as error:
-            yield str(error)
+    def _grid(self, tissue: TissueMask, tissue_request: Request) -> tuple[str, TileGrid]:
+        embedding, store = self._asked.embedding, self._store
+        named = embedding.grid if embedding else None
+        if store and self._asked.tiling is None and (named or store.grid_keys()):
+            key = store.choose_grid(named)
+            return key, store.grid(key)
+        tiling = self._asked.tiling or Tiling()
+        key = tiling.spec.key
+        if store and key in store.grid_keys():
+            request = tiling.request(self._slide.info, tissue_request)
+            if self._is_the_same(f"the grid {key}", request, store.grid_attributes(key)["request"]):
+                return key, store.grid(key)
+        return key, tile(self._slide.info, tissue, tiling.spec)
+
+    def _is_the_same(self, what: str, asked: Request, found: Request) -> bool:
+        changed = difference(asked, found)
+        if changed and not self._asked.overwrite:
+            raise StoreError(
+                f"{self._task.store}: {what} there was made by another request ({changed}); "
+                "choose another output, or add --overwrite"
+            )
+        return not changed
+
+    def _there(self) -> tuple[str, ...]:
+        store = self._store
+        if store is None:
+            return ()
+        grids = (f"{key}/{name}" for key in store.grid_keys() for name in store.feature_names(key))
+        return (*(("tissue",) if store.has_tissue else ()), *store.grid_keys(), *grids)
+
+    def _bytes(self, grid: TileGrid) -> int | None:
+        if self._asked.embedding is None:
+            return None
+        size = np.dtype(self._asked.embedding.dtype).itemsize
+        widths = [each.width for each in self._asked.prospects]
+        return None if None in widths else sum(len(grid) * size * (width or 0) for width in widths)

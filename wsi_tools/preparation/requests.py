@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from wsi_tools.embedding.cards import feature_key
 from wsi_tools.slide import Slide, SlideInfo, open_slide
 from wsi_tools.slide.discovery import Source
 from wsi_tools.store.requests import Request, fingerprint
@@ -119,6 +120,11 @@ class Embedding:
     min_tissue: float | None = None
     allow_geometry_mismatch: bool = False
     offline: bool = False
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the sets of features are called in a store."""
+        return tuple(feature_key(name) for name, _ in self.backbones)
 
 
 def _digest(place: Path | None, slide_id: str) -> str | None:

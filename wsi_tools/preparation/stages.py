@@ -26,14 +26,38 @@ def find_tissue(
     return writer.store.tissue()
 
 
-def draw(tissue: TissueMask, project: Project, slide_id: str, pictures: Collection[str]) -> None:
-    """Write what a person looks at: the overlay as PNG, the outlines for QuPath."""
-    if "overlay" in pictures:
-        encoded = io.BytesIO()
-        Image.fromarray(overlay(tissue)).save(encoded, "PNG")
-        project.write(f"overlays/{slide_id}.png", encoded.getvalue())
-    if "geojson" in pictures:
-        project.write(f"geojson/{slide_id}.geojson", to_geojson(tissue.pieces).encode())
+def draw(
+    tissue: TissueMask, project: Project, slide_id: str, pictures: Collection[str], *, anew: bool
+) -> None:
+    """Write what a person looks at: the overlay as PNG, the outlines for QuPath.
+
+    Args:
+        tissue: of the slide.
+        project: where to.
+        slide_id: names the files.
+        pictures: which of "overlay" and "geojson".
+        anew: in the place of those that are there.
+    """
+    for kind in pictures:
+        name, encoded = PICTURES[kind]
+        if anew or not (project.path / name.format(slide_id)).exists():
+            project.write(name.format(slide_id), encoded(tissue))
+
+
+def _overlay_png(tissue: TissueMask) -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(overlay(tissue)).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _outlines(tissue: TissueMask) -> bytes:
+    return to_geojson(tissue.pieces).encode()
+
+
+PICTURES = {
+    "overlay": ("overlays/{}.png", _overlay_png),
+    "geojson": ("geojson/{}.geojson", _outlines),
+}
 
 
 def lay_grid(
