@@ -29,7 +29,7 @@ app = typer.Typer(
 
 PANELS = {
     "Prepare": (prepare.info, prepare.segment, prepare.tile, embed.embed, embed.run),
-    "Learn": (learn.models, embed.backbones),
+    "Learn": (learn.splits, learn.models, embed.backbones),
     "Manage": (manage.status,),
 }
 

@@ -5,18 +5,17 @@ Nothing here but `bags` imports torch.
 
 from wsi_tools.cohort.clinical import ClinicalTable, Scaler, clinical_table
 from wsi_tools.cohort.events import EventCoding, event_coding
+from wsi_tools.cohort.follow_up import FollowUpSummary, summarize
 from wsi_tools.cohort.patients import LEVELS, Case, Cohort, Patient, SlideRow
 from wsi_tools.cohort.reading import Columns, patient_from, read_cohort, slide_name
 from wsi_tools.cohort.targets import (
     Classification,
     FollowUp,
-    FollowUpSummary,
     Multilabel,
     Regression,
     Survival,
     Target,
     Value,
-    summarize,
 )
 
 __all__ = [

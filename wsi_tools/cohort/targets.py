@@ -3,10 +3,9 @@
 A target gives one value per slide: a class index, a multi-hot vector, a number, or a follow-up.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Protocol, Self, TypeVar
 
 from wsi_tools.cohort.events import EventCoding
@@ -16,13 +15,11 @@ from wsi_tools.errors import DataError, InputError
 __all__ = [
     "Classification",
     "FollowUp",
-    "FollowUpSummary",
     "Multilabel",
     "Regression",
     "Survival",
     "Target",
     "Value",
-    "summarize",
 ]
 
 BINS = 4  # of time or of a regressed number, to stratify by
@@ -230,27 +227,6 @@ class Survival:
         follow_ups = [_as(value, FollowUp) for value in values]
         inner = edges([each.time for each in follow_ups if each.event])
         return [f"{self.group(each)}, bin {_bin(each.time, inner)}" for each in follow_ups]
-
-
-@dataclass(frozen=True)
-class FollowUpSummary:
-    """Follow-up of a cohort at a glance; a median of nobody is NaN."""
-
-    patients: int
-    events: int
-    censored: int
-    median_event_time: float
-    median_censored_time: float
-
-
-def summarize(follow_ups: Iterable[FollowUp]) -> FollowUpSummary:
-    """Count events and censored patients, with the median time of each."""
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for each in follow_ups:
-        times[each.event].append(each.time)
-    medians = {event: median(found) if found else math.nan for event, found in times.items()}
-    events, censored = len(times[True]), len(times[False])
-    return FollowUpSummary(events + censored, events, censored, medians[True], medians[False])
 
 
 def edges(numbers: Sequence[float], bins: int = BINS) -> tuple[float, ...]:

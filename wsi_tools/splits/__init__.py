@@ -1,6 +1,6 @@
 """Splits: a cohort divided by patients into folds of training, validation and test, and audited."""
 
-from wsi_tools.splits.assignment import ROLES, Assignment, Splits, read_splits
+from wsi_tools.splits.assignment import ROLES, Assignment, Splits, read_splits, write_splits
 from wsi_tools.splits.audit import Leak, audit, refuse
 from wsi_tools.splits.folds import Fold, held_out, training_folds
 from wsi_tools.splits.foreign import read_any_splits
@@ -28,4 +28,5 @@ __all__ = [
     "site_counts",
     "sites_of",
     "training_folds",
+    "write_splits",
 ]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_tools.cohort.tables import Table, read_table
-from wsi_tools.errors import DataError
+from wsi_tools.errors import DataError, UnavailableError
+from wsi_tools.store.files import write_atomically
 
-__all__ = ["ROLES", "Assignment", "Splits", "read_splits"]
+__all__ = ["ROLES", "Assignment", "Splits", "read_splits", "write_splits"]
 
 ROLES = ("train", "val", "test")
 COLUMNS = ("fold", "role", "slide_id", "patient_id")
@@ -83,6 +84,27 @@ def read_splits(path: Path) -> Splits:
     table = read_table(path)
     table.require(COLUMNS)
     return Splits(tuple(_assignments(table)))
+
+
+def write_splits(path: Path, splits: Splits, *, overwrite: bool = False) -> None:
+    """Write the table in one step; leave it alone where the same one is there.
+
+    Raises:
+        DataError: another split is there, and not to be overwritten.
+        UnavailableError: it cannot be written.
+    """
+    content = splits.csv().encode()
+    try:
+        there = path.read_bytes() if path.exists() else None
+        if there not in (None, content) and not overwrite:
+            raise DataError(
+                f"{path}: another split is there; choose another name, or add --overwrite"
+            )
+        if there != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content)
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def ordered(assignments: Iterable[Assignment], slides: Sequence[str]) -> Splits:
