@@ -5,6 +5,7 @@ from typing import Any
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
+from zarr.storage import LocalStore
 
 from wsi_tools.store.layout import INDEX_CHUNK_ROWS
 from wsi_tools.store.requests import Request, json_ready
@@ -37,3 +38,9 @@ def write(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
         group, name, shape=values.shape, dtype=values.dtype.name, chunk_rows=INDEX_CHUNK_ROWS
     )
     array[...] = values
+
+
+def reopen(files: LocalStore) -> zarr.Array[Any]:
+    """Open an array to write more of it, zeros too (what Zarr forgets of an array it made)."""
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(files, mode="r+")

@@ -47,9 +47,7 @@ class FeatureWriter:
         for path in left:
             discard(path)
         if not self.part.exists():
-            group = zarr.open_group(
-                self.folder.zarr, path=self.folder.key(self.place.parent), mode="r+"
-            )
+            group = zarr.open_group(self.folder.zarr(self.place.parent), mode="r+")
             arrays.create(
                 group,
                 self.part.name,
@@ -92,7 +90,7 @@ class FeatureWriter:
     def mark_invalid(self, rows: NDArray[np.integer[Any]]) -> None:
         """Remember the tiles whose pixels could not be read; their features are zeros."""
         if len(rows):
-            valid = self._open(self.grid / "valid")
+            valid = arrays.reopen(self.folder.zarr(self.grid / "valid"))
             values = np.array(valid[...])
             values[rows] = 0
             valid[...] = values
@@ -102,7 +100,7 @@ class FeatureWriter:
         self.folder.lease.check()
         discard(self.part)
         if not self.writer.store.feature_names(self.grid.name):
-            valid = self._open(self.grid / "valid")
+            valid = arrays.reopen(self.folder.zarr(self.grid / "valid"))
             valid[...] = np.ones(valid.shape, valid.dtype)
 
     def _adopt(self, left: Path) -> bool:
@@ -134,12 +132,7 @@ class FeatureWriter:
         return min(rows, done * CHUNK_ROWS)
 
     def _array(self) -> zarr.Array[Any]:
-        return self._open(self.part)
-
-    def _open(self, place: Path) -> zarr.Array[Any]:
-        config = {"write_empty_chunks": True}
-        key = self.folder.key(place)
-        return zarr.open_array(self.folder.zarr, path=key, mode="r+", config=config)
+        return arrays.reopen(self.folder.zarr(self.part))
 
     def _refuse_non_finite(self, rows: NDArray[Any], stored: NDArray[Any], start: int) -> None:
         bad = np.flatnonzero(~np.isfinite(stored).reshape(len(stored), -1).all(axis=1))

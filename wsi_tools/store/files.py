@@ -71,14 +71,9 @@ class LeasedFolder:
     path: Path
     lease: Lease
 
-    @property
-    def zarr(self) -> LocalStore:
-        """The folder as Zarr writes to it."""
-        return _LeasedFiles(self.path, self.lease)
-
-    def key(self, place: Path) -> str:
-        """The path of a place as Zarr names it."""
-        return place.relative_to(self.path).as_posix()
+    def zarr(self, place: Path) -> LocalStore:
+        """A folder in this one, as Zarr writes to it."""
+        return _LeasedFiles(place, self.lease)
 
     def part(self, place: Path) -> Path:
         """Where what will take a place is filled."""
@@ -165,4 +160,5 @@ def _is_left(name: str) -> bool:
 
 
 def _is_resumable(folder: str, name: str) -> bool:
-    return Path(folder).name == "features" and name.endswith(".part")
+    began = Path(folder, name, "zarr.json")
+    return Path(folder).name == "features" and name.endswith(".part") and began.exists()

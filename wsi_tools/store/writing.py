@@ -110,7 +110,7 @@ class StoreWriter:
         """Remember another least tissue for a grid; its tiles stay as they are."""
         if self.store.grid_attributes(key)["min_tissue"] != least:
             with self.changing():
-                grid = zarr.open_group(self.folder.zarr, path=f"grids/{key}", mode="r+")
+                grid = zarr.open_group(self.folder.zarr(self.path / "grids" / key), mode="r+")
                 grid.attrs["min_tissue"] = least
 
     def has_features(self, key: str, name: str, request: Request) -> bool:
@@ -154,8 +154,9 @@ class StoreWriter:
         return bool(changed)
 
     def _make_groups(self) -> None:
-        if not (self.path / "grids" / "zarr.json").exists():
-            zarr.create_group(self.folder.zarr, path="grids", zarr_format=3)
+        place = self.path / "grids"
+        if not (place / "zarr.json").exists():
+            zarr.create_group(self.folder.zarr(place), zarr_format=3)
 
     def _clear(self) -> None:
         self._drop_grids()
@@ -172,8 +173,7 @@ class StoreWriter:
     def _building(self, place: Path, attributes: dict[str, Any]) -> Iterator[zarr.Group]:
         """A new group beside its place, which it takes when the block ends well."""
         part = self.folder.part(place)
-        key = self.folder.key(part)
-        yield zarr.create_group(self.folder.zarr, path=key, zarr_format=3, attributes=attributes)
+        yield zarr.create_group(self.folder.zarr(part), zarr_format=3, attributes=attributes)
         with self.changing():
             self.folder.put(part, place)
 

@@ -1,0 +1,40 @@
+"""One of many processes that want the same slide: take its lease, leave a trace, again and again.
+
+python owners.py LEASES TRACE SECONDS EXPIRY_S
+"""
+
+import os
+import random
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from wsi_tools.errors import BusyError
+from wsi_tools.store import Lease, Watch, lease
+from wsi_tools.store.files import discard, write_atomically
+
+
+def main(leases: Path, traces: Path, seconds: float, expiry_s: float) -> None:
+    """Hammer one slide until the time is up."""
+    watch, until = Watch(expiry_s), time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(BusyError), lease(leases, "case", watch=watch) as held:
+            own(held, traces)
+        time.sleep(random.uniform(0, 0.01))
+
+
+def own(held: Lease, traces: Path) -> None:
+    """Sweep what others left, then trace a beginning, two steps, and an end."""
+    left = list(traces.glob(".*.partial"))
+    held.check()
+    for path in left:
+        discard(path)
+    for step in ("begin", "step", "step", "end"):
+        time.sleep(random.uniform(0, 0.01))
+        path = traces / f"{time.monotonic_ns():020d}-{held.token}-{step}"
+        write_atomically(path, str(os.getpid()).encode(), token=held.token, check=held.check)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))

@@ -1,0 +1,70 @@
+"""Many processes want one slide; some are put to sleep past their lease, some are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("owners.py")
+EXPIRY_S = 0.3
+KILLED_TURNS = (2, 4)
+SECONDS = 7.0
+
+
+def started(folder: Path, seconds: float) -> subprocess.Popen[bytes]:
+    places = (str(folder / "leases"), str(folder / "traces"))
+    command = [sys.executable, str(SCRIPT), *places, str(seconds), str(EXPIRY_S)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE)
+
+
+@pytest.mark.faults
+def test_a_slide_has_one_owner_at_a_time_though_owners_sleep_and_die(tmp_path):
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    owners = [started(tmp_path, SECONDS) for _ in range(5)]
+    until = time.monotonic() + SECONDS - 1
+    turns = 0
+    while time.monotonic() < until:
+        time.sleep(0.1)
+        owner = owner_of(traces)
+        if owner in {each.pid for each in owners if each.poll() is None}:
+            turns += 1
+            trouble(owner, kill=turns in KILLED_TURNS)
+    errors = [each.communicate()[1] for each in owners]
+    assert [each for each in errors if each] == []
+    assert [each.returncode for each in owners].count(-signal.SIGKILL) == len(KILLED_TURNS)
+    assert turns >= 6
+    assert_one_at_a_time(sorted(path.name for path in traces.iterdir()))
+    assert list((tmp_path / "leases").iterdir()) == []
+
+
+def trouble(owner: int, *, kill: bool) -> None:
+    """Kill an owner, or let it sleep past its lease."""
+    if kill:
+        os.kill(owner, signal.SIGKILL)
+    else:
+        os.kill(owner, signal.SIGSTOP)
+        time.sleep(2 * EXPIRY_S)
+        os.kill(owner, signal.SIGCONT)
+
+
+def owner_of(traces: Path) -> int:
+    """The process that left the last trace."""
+    last = max((path for path in traces.glob("[0-9]*")), default=None)
+    return int(last.read_text()) if last else 0
+
+
+def assert_one_at_a_time(names: list[str]) -> None:
+    """Ownerships do not interleave: one who was taken over leaves no trace afterwards."""
+    traces = [name.split("-")[1:] for name in names]
+    turns = [list(turn) for _, turn in groupby(traces, key=lambda trace: trace[0])]
+    assert len(turns) == len({turn[0][0] for turn in turns})
+    assert len(turns) > 20
+    whole = ["begin", "step", "step", "end"]
+    for turn in turns:
+        assert [step for _, step in turn] == whole[: len(turn)]
