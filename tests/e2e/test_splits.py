@@ -46,7 +46,7 @@ def test_a_split_is_made_told_found_again_and_clean(wsitools, tmp_path):
     assert "another split is there" in other.stderr
     checked = wsitools("splits", "--check", "splits.csv")
     assert (checked.returncode, checked.stdout) == (0, "")
-    assert checked.stderr == "splits.csv: 5 fold(s) of 20 patients; no patient is on two sides\n"
+    assert checked.stderr == "splits.csv: 5 folds of 20 patients; no patient is on two sides\n"
 
 
 def test_a_planted_leak_is_delivered_and_exits_4(wsitools, tmp_path):
@@ -62,7 +62,7 @@ def test_a_planted_leak_is_delivered_and_exits_4(wsitools, tmp_path):
     assert found.stdout == (
         f"fold 0: patient {patient} is in train ({slide}) and test (s{int(slide[1:]) + 1})\n"
     )
-    assert found.stderr.startswith("error: leak.csv: 1 leaks; ")
+    assert found.stderr.startswith("error: leak.csv: 1 leak; ")
 
 
 def test_a_clam_split_is_checked_against_the_cohort(wsitools, tmp_path):

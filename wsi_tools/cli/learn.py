@@ -160,7 +160,9 @@ def _check(ctx: typer.Context) -> None:
     cohort = of_cohort.read_cohort(ctx, table, target=False) if table else None
     found = read_any_splits(path, cohort, pattern=given["patient_from"])
     if leaks := _leaks(given, found, cohort):
-        raise DataError(f"{path}: {leaks} leaks; divide by patients with wsitools splits")
+        raise DataError(
+            f"{path}: {_several(leaks, 'leak')}; divide by patients with wsitools splits"
+        )
     clean = "no patient and no image is" if given["project"] else "no patient is"
     terminal.say(f"{path}: {_size(found)}; {clean} on two sides")
 
@@ -180,7 +182,7 @@ def _leaks(given: Mapping[str, Any], found: "Splits", cohort: "Cohort | None") -
 
 def _size(found: "Splits") -> str:
     patients = {each.patient_id for each in found.assignments}
-    return f"{len(found.places)} fold(s) of {len(patients)} patients"
+    return f"{_several(len(found.places), 'fold')} of {len(patients)} patients"
 
 
 def _divide(ctx: typer.Context) -> None:
@@ -201,8 +203,8 @@ def _divide(ctx: typer.Context) -> None:
     _say_folds(cohort, made, plan)
     if given["project"] and (leaks := _leaks(given, made, cohort)):
         raise DataError(
-            f"{given['project']}: {leaks} leaks by copies of one image; give the patients "
-            "who share it one name, or take a copy out"
+            f"{given['project']}: {_several(leaks, 'leak')} by copies of one image; give the "
+            "patients who share it one name, or take a copy out"
         )
     if given["dry_run"]:
         return
@@ -249,3 +251,7 @@ def _say_folds(cohort: "Cohort", made: "Splits", plan: "Plan") -> None:
 def _counted(patients: int, groups: Mapping[str, int]) -> str:
     listed = ", ".join(f"{count} {group}" for group, count in groups.items())
     return f"{patients} patients ({listed})"
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -92,11 +92,10 @@ class Bags:
             raise InputError(f"case {case.case_id}: slide {slide_id} is not among these bags")
         stored = self._stored(slide_id)
         rows = stored.rows()
-        grid = stored.store.grid(self.features.grid)
         return Bag(
             features=torch.from_numpy(stored.values(rows)),
-            coords=_integers(grid.xy[rows]),
-            lattice=_integers(grid.index[rows, ::-1]),  # (row, column) on disk
+            coords=_integers(stored.grid.xy[rows]),
+            lattice=_integers(stored.grid.index[rows, ::-1]),  # (row, column) on disk
             segment=torch.zeros(len(rows), dtype=torch.int64),
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from wsi_tools.store.layout import read_root
 from wsi_tools.store.project import Project
 from wsi_tools.store.reading import FeatureStore
 from wsi_tools.store.requests import difference
+from wsi_tools.tiling import TileGrid
 
 __all__ = ["FeatureSet", "StoredFeatures", "choose_features", "fingerprints", "with_stores"]
 
@@ -120,17 +122,22 @@ class StoredFeatures:
             "min_tissue": self.min_tissue,
         }
 
+    @cached_property
+    def grid(self) -> TileGrid:
+        """All tiles of the slide's grid."""
+        return self.store.grid(self.features.grid)
+
     def rows(self) -> NDArray[np.intp]:
         """The rows that are used, in the order of the store.
 
         Raises:
             DataError: there are none.
         """
-        grid, key = self.store.grid(self.features.grid), self.features.grid
-        rows = np.flatnonzero(self.store.valid(key) & (grid.tissue >= self.min_tissue))
+        valid = self.store.valid(self.features.grid)
+        rows = np.flatnonzero(valid & (self.grid.tissue >= self.min_tissue))
         if not len(rows):
             raise DataError(
-                f"slide {self.store.slide_id}: none of its {len(grid.xy)} tiles can be used "
+                f"slide {self.store.slide_id}: none of its {len(valid)} tiles can be used "
                 f"(least tissue {self.min_tissue:g}); take the slide out of the cohort"
             )
         return rows

@@ -1,7 +1,7 @@
 """Sites kept whole: folds made of whole sites, with strata as even as that allows.
 
 Steepest descent from several starts, on an integer cost: a site moves or two change places, until
-nothing helps. The idea of folds that preserve sites: Howard et al., Nat Commun 12, 4423
+nothing helps. The idea of folds that preserve sites: Howard et al., Nature Communications 12, 4423
 (2021), which solves it as a quadratic programme.
 """
 
