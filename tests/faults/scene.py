@@ -1,5 +1,7 @@
 """A slide made of numbers, and the whole writing of its store: what fault tests interrupt."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ from wsi_tools.slide import Bounds, Channel, Layout, Level, Resolution, SlideInf
 from wsi_tools.store import FeatureStore, FeatureWriter, Project, StoreWriter, Watch, lease
 from wsi_tools.tiling import TileGrid, TileSpec
 from wsi_tools.tissue import TissueMask
+
+# What a process started by a test needs to import what the test can.
+SAME_IMPORTS = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 CHUNK = 1024
 MPP = Resolution("tiff", 0.25, 0.25)

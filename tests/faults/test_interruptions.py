@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scene import SAME_IMPORTS
 
 SCRIPT = Path(__file__).with_name("interruptions.py")
 
@@ -32,7 +33,7 @@ def interruptions(
     """Interrupt every so-many-th operation; what each left wrong."""
     options = (fault, writing, str(first), str(stride))
     command = [sys.executable, str(SCRIPT), str(folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=SAME_IMPORTS)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from scene import SAME_IMPORTS
 
 SCRIPT = Path(__file__).with_name("owners.py")
 EXPIRY_S = 0.3
@@ -19,7 +20,7 @@ SECONDS = 7.0
 def started(folder: Path, seconds: float) -> subprocess.Popen[bytes]:
     places = (str(folder / "leases"), str(folder / "traces"))
     command = [sys.executable, str(SCRIPT), *places, str(seconds), str(EXPIRY_S)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=SAME_IMPORTS)
 
 
 @pytest.mark.faults

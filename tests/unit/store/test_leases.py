@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from scene import Scene
+from scene import SAME_IMPORTS, Scene
 
 from wsi_tools.errors import BusyError, StoreError
 from wsi_tools.store import Lease, StoreWriter, Watch, lease
@@ -83,7 +83,7 @@ def test_a_dead_owner_of_this_machine_is_followed_at_once(tmp_path):
         "import os, sys; from pathlib import Path; from wsi_tools.store.leases import *; "
         "held = acquire(Path(sys.argv[1]), 'case', Watch()); os._exit(9)"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, env=SAME_IMPORTS)
     assert (tmp_path / "case" / "1").exists()
     assert take(tmp_path, Watch()).record.name == "2"
     assert not (tmp_path / "case" / "1").exists()
