@@ -96,10 +96,10 @@ class FeatureWriter:
             valid[...] = values
 
     def abandon(self) -> None:
-        """Drop what is half-written; tiles that no finished features call unreadable are valid."""
+        """Drop what is half-written; tiles that no other features call unreadable are valid."""
         self.folder.lease.check()
         discard(self.part)
-        if not self.writer.store.feature_names(self.grid.name):
+        if not any(path.is_dir() for path in self.place.parent.iterdir()):
             valid = arrays.reopen(self.folder.zarr(self.grid / "valid"))
             valid[...] = np.ones(valid.shape, valid.dtype)
 

@@ -63,7 +63,7 @@ class Project:
     def failures(self) -> tuple[FailureRecord, ...]:
         """What failed and has not succeeded since, by slide."""
         records = sorted(self._failures.glob("*.json"))
-        return tuple(FailureRecord(**json.loads(path.read_text())) for path in records)
+        return tuple(found for path in records if (found := _read_failure(path)) is not None)
 
     def record_failure(self, failure: FailureRecord) -> None:
         """Remember a slide's failure, in the place of an earlier one."""
@@ -83,8 +83,16 @@ class Project:
         return self.path / ".failures"
 
     def _rebuild_csv(self) -> None:
-        """Write the list anew from the records, so that workers of one project need no lock."""
-        rows = self.failures()
+        """Write the list anew from the records, so that commands on one project need no lock.
+
+        Whoever writes looks again afterwards: of two at once, the last one sees both's records.
+        """
+        written = None
+        while written != (rows := self.failures()):
+            self._write_csv(rows)
+            written = rows
+
+    def _write_csv(self, rows: tuple[FailureRecord, ...]) -> None:
         if not rows:
             self.failures_csv.unlink(missing_ok=True)
             return
@@ -93,6 +101,14 @@ class Project:
         table.writerow(field.name for field in fields(FailureRecord))
         table.writerows(astuple(row) for row in rows)
         write_atomically(self.failures_csv, text.getvalue().encode())
+
+
+def _read_failure(record: Path) -> FailureRecord | None:
+    """A failure, unless it has been taken back since it was listed."""
+    try:
+        return FailureRecord(**json.loads(record.read_text()))
+    except FileNotFoundError:
+        return None
 
 
 def stores_in(path: Path) -> Iterator[Path]:

@@ -1,5 +1,7 @@
 """A store, open for reading."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.errors import NodeNotFoundError
 
-from wsi_tools.errors import InputError, StoreError
+from wsi_tools.errors import InputError, StoreError, WsiToolsError
 from wsi_tools.slide import SlideInfo
 from wsi_tools.store import grids
 from wsi_tools.store.layout import read_root
@@ -56,16 +58,17 @@ class FeatureStore:
     def tissue(self) -> TissueMask:
         """The tissue of the slide."""
         attributes = self._attributes("tissue")
-        pieces = parse_regions(attributes["outlines"], f"{self.path}/tissue")
-        return TissueMask(
-            outlines=only_polygons(piece.area for piece in pieces),
-            mask=self._values("tissue/mask"),
-            scale=tuple(attributes["scale"]),
-            thumbnail=self._values("tissue/thumbnail"),
-            method=attributes["method"],
-            parameters=attributes["parameters"],
-            regions=parse_regions(attributes["regions"], f"{self.path}/tissue"),
-        )
+        with self._reading("tissue"):
+            pieces = parse_regions(attributes["outlines"], f"{self.path}/tissue")
+            return TissueMask(
+                outlines=only_polygons(piece.area for piece in pieces),
+                mask=self._values("tissue/mask"),
+                scale=tuple(attributes["scale"]),
+                thumbnail=self._values("tissue/thumbnail"),
+                method=attributes["method"],
+                parameters=attributes["parameters"],
+                regions=parse_regions(attributes["regions"], f"{self.path}/tissue"),
+            )
 
     def grid_keys(self) -> tuple[str, ...]:
         """The keys of the grids, in order."""
@@ -97,7 +100,9 @@ class FeatureStore:
     def grid(self, key: str) -> TileGrid:
         """One grid: row i is tile i for ever."""
         columns = {name: self._values(f"grids/{key}/{name}") for name in grids.COLUMNS}
-        return grids.from_disk(self._attributes(f"grids/{key}"), columns)
+        attributes = self._attributes(f"grids/{key}")
+        with self._reading(f"grids/{key}"):
+            return grids.from_disk(attributes, columns)
 
     def valid(self, key: str) -> NDArray[np.bool_]:
         """(N,) bool: False where the pixels of a tile could not be read."""
@@ -119,16 +124,31 @@ class FeatureStore:
         return dict(self._node(node).attrs)
 
     def _values(self, node: str) -> NDArray[Any]:
-        return np.asarray(self._array(node)[...])
+        array = self._array(node)
+        with self._reading(node):
+            return np.asarray(array[...])
 
     def _array(self, node: str) -> zarr.Array[Any]:
         found = self._node(node)
         if not isinstance(found, zarr.Array):
-            raise StoreError(f"{self.path}: {node} is no array; run wsitools verify")
+            raise StoreError(f"{self.path}: {node} is no array; delete the store and run again")
         return found
 
     def _node(self, node: str) -> zarr.Array[Any] | zarr.Group:
         try:
-            return zarr.open(self.path / node, mode="r")
+            with self._reading(node):
+                return zarr.open(self.path / node, mode="r")
         except (FileNotFoundError, NodeNotFoundError):
             raise StoreError(f"{self.path}: there is no {node}") from None
+
+    @contextmanager
+    def _reading(self, node: str) -> Iterator[None]:
+        """Turn whatever a torn file leads to into the one error that names it."""
+        try:
+            yield
+        except (WsiToolsError, NodeNotFoundError):
+            raise
+        except (ValueError, TypeError, LookupError) as error:
+            raise StoreError(
+                f"{self.path}: {node} is torn ({error}); delete the store and run again"
+            ) from None

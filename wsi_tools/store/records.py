@@ -103,7 +103,7 @@ def parse_slide(store: Path, attributes: Mapping[str, Any]) -> SlideRecord:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise StoreError(
-            f"{store}: the slide's record is damaged at {where!r}; run verify"
+            f"{store}: the slide's record is damaged at {where!r}; delete it and run again"
         ) from None
 
 

@@ -259,6 +259,20 @@ def test_half_written_features_of_another_request_are_refused_or_begun_again(sce
     assert len(list(scene.store.path.glob("grids/grid/features/.*"))) == 1
 
 
+def test_unreadable_tiles_are_forgotten_with_the_last_features_that_met_them(scene):
+    with scene.writer() as writer:
+        scene.lay(writer)
+        begun = [writer.features("grid", name, scene.request(name)) for name in ("one", "two")]
+        for features in begun:
+            features.open((1100, 4), "float16")
+            features.mark_invalid(np.array([3]))
+        begun[0].abandon()
+        assert np.flatnonzero(~scene.store.valid("grid")).tolist() == [3]
+        begun[1].abandon()
+        assert scene.store.valid("grid").all()
+    assert [name for name in tree(scene.store.path) if "/." in name] == []
+
+
 def test_half_written_features_are_not_mistaken_for_those_of_a_longer_name(scene):
     with scene.writer() as writer:
         scene.lay(writer)
