@@ -15,12 +15,12 @@ from wsi_tools.store import Lease, Watch, lease
 from wsi_tools.store.files import discard, write_atomically
 
 
-def main(leases: Path, traces: Path, seconds: float, expiry_s: float) -> None:
-    """Hammer one slide until the time is up."""
-    watch, until = Watch(expiry_s), time.monotonic() + seconds
-    while time.monotonic() < until:
-        with suppress(BusyError), lease(leases, "case", watch=watch) as held:
-            own(held, traces)
+def main(folder: Path, expiry_s: float) -> None:
+    """Hammer one slide until it is enough."""
+    watch = Watch(expiry_s)
+    while not (folder / "enough").exists():
+        with suppress(BusyError), lease(folder / "leases", "case", watch=watch) as held:
+            own(held, folder / "traces")
         time.sleep(random.uniform(0, 0.01))
 
 
@@ -37,4 +37,4 @@ def own(held: Lease, traces: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
+    main(Path(sys.argv[1]), float(sys.argv[2]))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -97,24 +97,25 @@ def test_a_process_with_the_number_of_a_dead_owner_is_not_taken_for_it(tmp_path)
         assert take(tmp_path, Watch()).record.name == "2"
 
 
-@pytest.mark.parametrize("process", ["1:1", f"{os.getpid()}:1", "4194305:1"])
-def test_without_proc_a_living_owner_is_given_its_time(tmp_path, monkeypatch, process):
+@pytest.mark.parametrize(
+    ("pid", "alive"),
+    [(1, True), (os.getpid(), True), (4_194_305, False)],
+    ids=["other", "own", "none"],
+)
+def test_without_proc_only_an_owner_whose_number_is_free_is_gone(tmp_path, monkeypatch, pid, alive):
     with lease(tmp_path, "case") as held:
         token, machine, _, beats = held.record.read_text().split()
-    record(tmp_path, f"{token} {machine} {process} {beats}\n")
-    unreadable = Path.read_text
+    record(tmp_path, f"{token} {machine} {pid}:1 {beats}\n")
+    readable = Path.read_text
 
     def read_text(self: Path) -> str:
         if self.match("/proc/*/stat"):
             raise FileNotFoundError(self)
-        return unreadable(self)
+        return readable(self)
 
     monkeypatch.setattr(Path, "read_text", read_text)
-    if process == "4194305:1":  # beyond the largest number of a process
+    with pytest.raises(BusyError) if alive else nullcontext():
         take(tmp_path, Watch())
-    else:
-        with pytest.raises(BusyError):
-            take(tmp_path, Watch())
 
 
 def test_another_name_space_of_processes_is_another_machine(tmp_path):
