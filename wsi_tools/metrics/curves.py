@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from wsi_tools.metrics.censoring import kaplan_meier
 from wsi_tools.metrics.ranking import equal_mass_bins, tally
@@ -68,16 +67,25 @@ def _of_probabilities(
 
 
 def _roc(truth: NDArray[np.bool_], score: Array) -> Iterator[tuple[float, ...]]:
+    """Threshold, false and true positive rate; from nobody called to everybody."""
     if truth.any() and not truth.all():
-        fpr, tpr, threshold = roc_curve(truth, score)
-        yield from zip(threshold.tolist(), fpr.tolist(), tpr.tolist(), strict=True)
+        yield np.inf, 0.0, 0.0
+        for threshold, true, false in _called(truth, score):
+            yield threshold, false / (~truth).sum(), true / truth.sum()
 
 
 def _precision_recall(truth: NDArray[np.bool_], score: Array) -> Iterator[tuple[float, ...]]:
+    """Threshold, recall and precision."""
     if truth.any():
-        precision, recall, threshold = precision_recall_curve(truth, score)
-        ends = (*threshold.tolist(), np.inf)
-        yield from zip(ends, recall.tolist(), precision.tolist(), strict=True)
+        for threshold, true, false in _called(truth, score):
+            yield threshold, true / truth.sum(), true / (true + false)
+
+
+def _called(truth: NDArray[np.bool_], score: Array) -> Iterator[tuple[float, float, float]]:
+    """True and false positives from each score on, the highest score first."""
+    table = tally(truth, score, np.ones((1, len(truth))))
+    true, false = (each[0, ::-1].cumsum() for each in (table.positive, table.negative))
+    yield from zip(table.score[::-1].tolist(), true.tolist(), false.tolist(), strict=True)
 
 
 def _calibration(truth: NDArray[np.bool_], score: Array) -> Iterator[tuple[float, ...]]:

@@ -116,6 +116,23 @@ def write_estimates(path: Path, table: Iterable[Estimate]) -> None:
     write_csv(path, [field.name for field in fields(Estimate)], map(astuple, table))
 
 
+def read_estimates(path: Path) -> list[Estimate]:
+    """Read what `write_estimates` wrote."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [
+            Estimate(
+                row["metric"],
+                row["fold"],
+                float(row["value"]),
+                float(row["lo"]),
+                float(row["hi"]),
+                int(row["n_patients"]),
+                int(row["n_pairs"]) if row["n_pairs"] else None,
+            )
+            for row in csv.DictReader(stream)
+        ]
+
+
 def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
     """Write a table; numbers with 6 digits, None as an empty cell."""
     with path.open("w", newline="", encoding="utf-8") as stream:
