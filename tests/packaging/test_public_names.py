@@ -37,5 +37,5 @@ def test_no_public_name_is_also_a_room(root):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'segmnet'"):
-        wsi_tools.segmnet  # noqa: B018 the access is the test
+    with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
+        wsi_tools.no_such_name  # noqa: B018 the access is the test
