@@ -182,6 +182,13 @@ def test_conflicting_labels_of_a_patient_are_bad_data(wsitools, grades, tmp_path
     assert not (tmp_path / "eval").exists()
 
 
+def test_a_place_that_cannot_be_written_is_the_machines_fault(wsitools, grades, tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    done = wsitools("evaluate", *grades, "-o", tmp_path / "taken" / "eval", "--label", "grade")
+    assert done.code == 5
+    assert "choose another --out" in done.err
+
+
 def test_survival_predictions_are_not_taken_for_classes(wsitools, outcomes, tmp_path):
     done = wsitools("evaluate", *outcomes, "-o", tmp_path / "eval", "--label", "vital")
     assert done.code == 2

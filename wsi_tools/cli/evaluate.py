@@ -13,7 +13,7 @@ from wsi_tools.cli import cohort as of_cohort
 from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
 from wsi_tools.cli.verbs import configuration
-from wsi_tools.errors import DataError, InputError
+from wsi_tools.errors import DataError, InputError, UnavailableError
 
 if TYPE_CHECKING:
     from wsi_tools.evaluation import Joined, Question, RunReferences
@@ -155,9 +155,15 @@ def evaluate(ctx: typer.Context) -> None:
     _say_joined(joined)
     if given["dry_run"]:
         return
-    written = write_evaluation(given["out"], joined, _question(ctx, joined, run))
-    record = {"request": request, "files": [path.name for path in written]}
-    (given["out"] / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    question = _question(ctx, joined, run)
+    try:
+        written = write_evaluation(given["out"], joined, question)
+        record = {"request": request, "files": [path.name for path in written]}
+        (given["out"] / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    except OSError as error:
+        raise UnavailableError(
+            f"{given['out']}: {error.strerror}; make room, or choose another --out"
+        ) from None
     _deliver(written, given)
 
 
@@ -187,7 +193,7 @@ def _done(out: Path, request: Mapping[str, Any], *, overwrite: bool) -> list[Pat
     try:
         record = json.loads((out / RECORD).read_text())
         changed = difference(request, record["request"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         changed = f"{RECORD} is torn"
