@@ -1,10 +1,10 @@
-"""Arrays on disk: plain chunks of whole rows, uncompressed, each with its crc32c."""
+"""Arrays on disk: chunks of whole rows, each with its crc32c; only pictures are compressed."""
 
 from typing import Any
 
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from wsi_tools.store.layout import INDEX_CHUNK_ROWS
@@ -19,23 +19,32 @@ def create(
     dtype: str,
     chunk_rows: int,
     attributes: Request | None = None,
+    packed: bool = False,
 ) -> zarr.Array[Any]:
-    """Make an empty array whose chunks are whole rows, written even where they hold only zeros."""
+    """Make an empty array whose chunks are whole rows, written even where they hold only zeros.
+
+    Features stay uncompressed: Zstandard saves a tenth of them and doubles the time to read.
+    """
     return group.create_array(
         name,
         shape=shape,
         chunks=(max(1, min(chunk_rows, shape[0])), *shape[1:]),
         dtype=dtype,
-        compressors=[Crc32cCodec()],
+        compressors=[ZstdCodec(), Crc32cCodec()] if packed else [Crc32cCodec()],
         attributes=json_ready(attributes or {}),
         config={"write_empty_chunks": True},
     )
 
 
-def write(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
-    """Make an array and fill it."""
+def write(group: zarr.Group, name: str, values: NDArray[Any], *, packed: bool = False) -> None:
+    """Make an array and fill it; `packed` suits pictures, which shrink to a fraction."""
     array = create(
-        group, name, shape=values.shape, dtype=values.dtype.name, chunk_rows=INDEX_CHUNK_ROWS
+        group,
+        name,
+        shape=values.shape,
+        dtype=values.dtype.name,
+        chunk_rows=INDEX_CHUNK_ROWS,
+        packed=packed,
     )
     array[...] = values
 

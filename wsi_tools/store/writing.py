@@ -86,8 +86,8 @@ class StoreWriter:
         }
         self._drop_grids()
         with self._building(self.path / "tissue", signed(request, facts)) as group:
-            arrays.write(group, "mask", tissue.mask)
-            arrays.write(group, "thumbnail", tissue.thumbnail)
+            arrays.write(group, "mask", tissue.mask, packed=True)
+            arrays.write(group, "thumbnail", tissue.thumbnail, packed=True)
 
     def has_grid(self, key: str, request: Request) -> bool:
         """Whether the grid asked for is there."""

@@ -27,7 +27,7 @@ def close_gaps(mask: Mask, radius_um: float, mpp: Pair) -> Mask:
 
 def fill_small_holes(mask: Mask, area_um2: float, mpp: Pair) -> Mask:
     """Fill holes under `area_um2`; a gap open to the edge of the picture is no hole."""
-    labels, left, top, width, height, area = _components(~mask, connectivity=4)
+    labels, left, top, width, height, area = _components(~mask)
     inside = (left > 0) & (top > 0)
     inside &= (left + width < mask.shape[1]) & (top + height < mask.shape[0])
     small = inside & (area * (mpp[0] * mpp[1]) < area_um2)
@@ -36,16 +36,16 @@ def fill_small_holes(mask: Mask, area_um2: float, mpp: Pair) -> Mask:
 
 
 def drop_small_pieces(mask: Mask, area_um2: float, mpp: Pair) -> Mask:
-    """Keep the pieces of at least `area_um2`; pixels that touch at a corner are one piece."""
-    labels, *_, area = _components(mask, connectivity=8)
+    """Keep the pieces of at least `area_um2`; as in the outlines, touching at a corner parts them."""
+    labels, *_, area = _components(mask)
     large = area * (mpp[0] * mpp[1]) >= area_um2
     large[0] = False  # component 0 is what the mask leaves
     return np.asarray(large[labels])
 
 
-def _components(mask: Mask, *, connectivity: int) -> tuple[NDArray[np.int32], ...]:
-    """Label the components; returns labels (h, w), then left, top, width, height, area (n,)."""
+def _components(mask: Mask) -> tuple[NDArray[np.int32], ...]:
+    """Label what hangs together by sides; labels (h, w), then left, top, width, height, area."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=connectivity
+        mask.astype(np.uint8), connectivity=4
     )
     return (labels, *statistics.T)

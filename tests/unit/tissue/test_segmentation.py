@@ -43,6 +43,14 @@ def test_pen_and_dust_are_left_out(truth):
     assert found[labels == DEBRIS].mean() < 0.01
 
 
+def test_no_outline_is_smaller_than_the_least_area(test_data):
+    with open_slide(test_data / "truth/truth_dev.svs") as slide:
+        pieces = segment(slide).outlines.geoms
+    holes = [shapely.Polygon(hole) for piece in pieces for hole in piece.interiors]
+    assert min(shapely.Polygon(piece.exterior).area for piece in pieces) * 0.5**2 >= 20_000
+    assert min(hole.area for hole in holes) * 0.5**2 >= 4_000
+
+
 def test_the_pale_piece_is_found_like_the_dark_ones(truth):
     found, labels = truth
     pale = (slice(1700, 2480), slice(240, 1110))

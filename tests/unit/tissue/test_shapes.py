@@ -19,10 +19,11 @@ def test_pieces_are_kept_from_their_area_in_square_micrometres():
     assert drop_small_pieces(mask, 25 * PIXEL_UM2, (4.0, 8.0)).sum() == 100
 
 
-def test_pixels_that_touch_at_a_corner_count_as_one_piece():
+def test_pixels_that_touch_at_a_corner_are_two_pieces_as_in_the_outlines():
     mask = blank()
     mask[5, 5] = mask[6, 6] = True
-    assert drop_small_pieces(mask, 2 * PIXEL_UM2, MPP).sum() == 2
+    assert drop_small_pieces(mask, PIXEL_UM2, MPP).sum() == 2
+    assert drop_small_pieces(mask, 2 * PIXEL_UM2, MPP).sum() == 0
 
 
 def test_holes_are_filled_below_their_area_in_square_micrometres():
