@@ -36,18 +36,16 @@ class Verb(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the verb, or print what it would run with."""
         if ctx.params.pop("print_config", False):
-            terminal.deliver("\n".join(_toml(configuration(ctx))))
+            terminal.deliver("\n".join(toml(configuration(ctx))))
             return None
         return super().invoke(ctx)
 
 
 def configuration(ctx: typer.Context) -> dict[str, Any]:
     """The verb and every option as it was resolved; kept in whatever the verb makes."""
-    options = {
-        name: _plain(value)
-        for name, value in ctx.params.items()
-        if name not in ABOUT_THE_COMMAND and value not in (None, [], ())
-    }
+    names = [str(each.name) for each in ctx.command.params if each.name not in ABOUT_THE_COMMAND]
+    given = {name: ctx.params[name] for name in names}
+    options = {name: _plain(value) for name, value in given.items() if value not in (None, [], ())}
     return {"verb": ctx.info_name, "options": options}
 
 
@@ -109,7 +107,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool)) else str(value)
 
 
-def _toml(config: Mapping[str, Any]) -> Iterator[str]:
+def toml(config: Mapping[str, Any]) -> Iterator[str]:
     """A table of one verb; JSON writes strings, numbers, booleans and lists as TOML does."""
     yield f"[{config['verb']}]"
     for name, value in config["options"].items():

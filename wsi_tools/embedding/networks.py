@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import timm
 from torch import nn
 
 from wsi_tools.embedding.cards import Card
@@ -75,6 +74,8 @@ def _from_folder(card: Card, folder: Path) -> Network:
 
 
 def _from_timm(card: Card, model: str) -> Network:
+    import timm  # as long to import as torch, and other libraries' models need it not
+
     try:
         module = timm.create_model(model, pretrained=False, num_classes=0, **card.arguments)
     except RuntimeError as error:  # an unknown model, an unknown tag, a folder's unknown model
@@ -146,6 +147,8 @@ def published(card: Card) -> tuple[str | None, str | None]:
         return card.reference, None
     if card.scheme == "torchvision":
         return None, _torchvision_weights(card).url
+    import timm
+
     if not timm.is_model(card.reference):
         raise InputError(f"{card.name}: timm has no such model")
     try:

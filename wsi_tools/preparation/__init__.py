@@ -19,7 +19,7 @@ from wsi_tools.slide import Slide, open_slide
 if TYPE_CHECKING:
     from wsi_tools.preparation.features import Backbones
     from wsi_tools.preparation.forecast import Forecast, Prospect
-    from wsi_tools.store import FeatureStore, StoreWriter
+    from wsi_tools.store import FeatureStore, StoreWriter, Watch
     from wsi_tools.tiling import TileGrid
 
 __all__ = [
@@ -94,12 +94,22 @@ class Preparation:
         if self.dry_run:
             return self._foreseen(task)
         project = Project(task.store.parent)
-        with naming_the_disk(project.path), lease(project.leases, task.slide_id) as held:
+        with (
+            naming_the_disk(project.path),
+            lease(project.leases, task.slide_id, watch=self.watch) as held,
+        ):
             writer = StoreWriter(task.store, held, command=self.command, overwrite=self.overwrite)
             steps = _Steps(report)
             with self._opened(task, writer) as slide:
                 done = self._prepared(slide, task, writer, steps)
             return replace(done, stages=tuple(steps.taken))
+
+    @cached_property
+    def watch(self) -> "Watch":
+        """What this worker has seen of other workers' leases."""
+        from wsi_tools.store import Watch
+
+        return Watch()
 
     @cached_property
     def backbones(self) -> "Backbones":
