@@ -4,11 +4,16 @@ from typing import Any
 
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from wsi_tools.store.layout import INDEX_CHUNK_ROWS
-from wsi_tools.store.requests import Request, json_ready
+
+Codecs = tuple[BytesBytesCodec, ...]
+
+CHECKED: Codecs = (Crc32cCodec(),)
+PACKED: Codecs = (ZstdCodec(), Crc32cCodec())  # pictures shrink to a fraction, features by a tenth
 
 
 def create(
@@ -17,35 +22,23 @@ def create(
     *,
     shape: tuple[int, ...],
     dtype: str,
-    chunk_rows: int,
-    attributes: Request | None = None,
-    packed: bool = False,
+    chunk_rows: int = INDEX_CHUNK_ROWS,
+    codecs: Codecs = CHECKED,
 ) -> zarr.Array[Any]:
-    """Make an empty array whose chunks are whole rows, written even where they hold only zeros.
-
-    Features stay uncompressed: Zstandard saves a tenth of them and doubles the time to read.
-    """
+    """Make an empty array whose chunks are whole rows, written even where they hold only zeros."""
     return group.create_array(
         name,
         shape=shape,
         chunks=(max(1, min(chunk_rows, shape[0])), *shape[1:]),
         dtype=dtype,
-        compressors=[ZstdCodec(), Crc32cCodec()] if packed else [Crc32cCodec()],
-        attributes=json_ready(attributes or {}),
+        compressors=codecs,
         config={"write_empty_chunks": True},
     )
 
 
-def write(group: zarr.Group, name: str, values: NDArray[Any], *, packed: bool = False) -> None:
-    """Make an array and fill it; `packed` suits pictures, which shrink to a fraction."""
-    array = create(
-        group,
-        name,
-        shape=values.shape,
-        dtype=values.dtype.name,
-        chunk_rows=INDEX_CHUNK_ROWS,
-        packed=packed,
-    )
+def write(group: zarr.Group, name: str, values: NDArray[Any], *, codecs: Codecs = CHECKED) -> None:
+    """Make an array and fill it."""
+    array = create(group, name, shape=values.shape, dtype=values.dtype.name, codecs=codecs)
     array[...] = values
 
 

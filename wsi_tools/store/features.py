@@ -15,7 +15,7 @@ from wsi_tools.store import arrays
 from wsi_tools.store.files import discard, left_beside
 from wsi_tools.store.layout import CHUNK_ROWS
 from wsi_tools.store.records import made_by
-from wsi_tools.store.requests import Request, difference, signed
+from wsi_tools.store.requests import Request, difference, json_ready, signed
 
 if TYPE_CHECKING:
     from wsi_tools.store.writing import StoreWriter
@@ -48,14 +48,10 @@ class FeatureWriter:
             discard(path)
         if not self.part.exists():
             group = zarr.open_group(self.folder.zarr(self.place.parent), mode="r+")
-            arrays.create(
-                group,
-                self.part.name,
-                shape=shape,
-                dtype=dtype,
-                chunk_rows=CHUNK_ROWS,
-                attributes={"request": self.request},
+            array = arrays.create(
+                group, self.part.name, shape=shape, dtype=dtype, chunk_rows=CHUNK_ROWS
             )
+            array.attrs["request"] = json_ready(self.request)
         return self._committed_rows()
 
     def append(self, start: int, rows: NDArray[Any]) -> None:

@@ -86,8 +86,8 @@ class StoreWriter:
         }
         self._drop_grids()
         with self._building(self.path / "tissue", signed(request, facts)) as group:
-            arrays.write(group, "mask", tissue.mask, packed=True)
-            arrays.write(group, "thumbnail", tissue.thumbnail, packed=True)
+            arrays.write(group, "mask", tissue.mask, codecs=arrays.PACKED)
+            arrays.write(group, "thumbnail", tissue.thumbnail, codecs=arrays.PACKED)
 
     def has_grid(self, key: str, request: Request) -> bool:
         """Whether the grid asked for is there."""

@@ -36,7 +36,7 @@ def fill_small_holes(mask: Mask, area_um2: float, mpp: Pair) -> Mask:
 
 
 def drop_small_pieces(mask: Mask, area_um2: float, mpp: Pair) -> Mask:
-    """Keep the pieces of at least `area_um2`; as in the outlines, touching at a corner parts them."""
+    """Keep the pieces of at least `area_um2`; touching at a corner parts them, as in outlines."""
     labels, *_, area = _components(mask)
     large = area * (mpp[0] * mpp[1]) >= area_um2
     large[0] = False  # component 0 is what the mask leaves
