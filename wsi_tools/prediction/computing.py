@@ -1,0 +1,53 @@
+"""Where and how precisely a model computes."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+
+from wsi_tools.errors import InputError, UnavailableError
+from wsi_tools.mil import Bag
+
+__all__ = ["Computing"]
+
+
+@dataclass(frozen=True)
+class Computing:
+    """A device, and the precision on it.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for a GPU if there is one.
+        precision: ``fp32``, ``bf16`` through autocast, or ``auto``: bf16 on a GPU.
+
+    Raises:
+        InputError: another name.
+        UnavailableError: no such GPU here.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    place: torch.device = field(init=False)
+
+    def __post_init__(self) -> None:
+        has_gpu = torch.cuda.is_available()
+        name = ("cuda" if has_gpu else "cpu") if self.device == "auto" else self.device
+        kind, _, index = name.partition(":")
+        if kind not in ("cpu", "cuda") or not (index.isdecimal() or name == kind):
+            raise InputError(f"--device {name}: choose from auto, cpu, cuda, cuda:0, cuda:1, …")
+        if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+            raise UnavailableError(
+                f"--device {name}: PyTorch sees {torch.cuda.device_count()} GPUs here; "
+                "use --device cpu, or mend the driver"
+            )
+        object.__setattr__(self, "place", torch.device(name))
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        reduced = self.precision == "bf16" or (
+            self.precision == "auto" and self.place.type == "cuda"
+        )
+        return torch.autocast(self.place.type, torch.bfloat16) if reduced else nullcontext()
+
+    def take(self, bag: Bag) -> Bag:
+        """A bag as a model reads it: on the device, in float32."""
+        return bag.to(self.place, torch.float32)
