@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wsi_tools import __version__
-from wsi_tools.cli import embed, evaluate, learn, manage, prepare
+from wsi_tools.cli import embed, evaluate, learn, manage, predict, prepare, train
 from wsi_tools.cli.options import Config
 from wsi_tools.cli.terminal import deliver
 from wsi_tools.cli.verbs import Verb, Verbs
@@ -29,7 +29,14 @@ app = typer.Typer(
 
 PANELS = {
     "Prepare": (prepare.info, prepare.segment, prepare.tile, embed.embed, embed.run),
-    "Learn": (learn.splits, evaluate.evaluate, learn.models, embed.backbones),
+    "Learn": (
+        learn.splits,
+        train.train,
+        predict.predict,
+        evaluate.evaluate,
+        learn.models,
+        embed.backbones,
+    ),
     "Manage": (manage.status,),
 }
 

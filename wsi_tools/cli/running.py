@@ -38,6 +38,7 @@ class Run:
         time_limit: as `seconds` reads it.
         stall_s: seconds without a sign of life after which a slide fails.
         record: keep failures in the project's list, and take successes out of it.
+        what: what one of them is called.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Run:
         time_limit: str | None = None,
         stall_s: float = STALL_S,
         record: bool = True,
+        what: str = "slide",
     ) -> None:
         self.work = work
         self.workers = workers
         self.fail_fast = fail_fast
         self.stall_s = stall_s
         self.record = record
+        self.what = what
         self.stop = Stop(seconds(time_limit))
         self.failures: list[Failure] = []
 
@@ -118,7 +121,7 @@ class Run:
             raise IncompleteError(f"{self._count()}; the others are done")
 
     def _count(self) -> str:
-        return f"{len(self.failures)} slide{'s' if len(self.failures) > 1 else ''} failed"
+        return f"{len(self.failures)} {self.what}{'s' if len(self.failures) > 1 else ''} failed"
 
 
 def seconds(text: str | None) -> float | None:
