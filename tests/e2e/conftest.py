@@ -140,7 +140,7 @@ def embedded(wsitools, svs, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def many_tiles(wsitools, svs, tmp_path_factory):
-    """(command less its --out, project it made): the real slide in 4724 tiles of 24 px."""
+    """(command less its --out, project it made): the real slide in over 4096 tiles of 24 px."""
     spec = ("--tile-size", "24", "--batch-size", "64", "--readers", "1", "--dtype", "float32")
     command = ("run", svs, *spec, "--backbone", "one-layer", "--weights", "random:0")
     project = tmp_path_factory.mktemp("many") / "proj"

@@ -16,23 +16,28 @@ SMALL = ("--backbone", "one-layer", "--weights", "random:0")
 
 
 @pytest.fixture(scope="session")
-def bad_folder(test_data, write_slide, tissue, small_slide, tmp_path_factory):
+def bad_folder(write_slide, tissue, small_slide, tmp_path_factory):
     """One good slide among everything that can be wrong with a file."""
     folder = tmp_path_factory.mktemp("bad")
     shutil.copy(small_slide, folder / "good.tiff")
-    shutil.copy(test_data / "broken" / "truncated_4kb.svs", folder / "truncated.svs")
+    (folder / "truncated.svs").write_bytes(small_slide.read_bytes()[:4096])
     (folder / "empty.svs").write_bytes(b"")
     (folder / "text.svs").write_text("this is no slide\n" * 100)
-    shutil.copy(test_data / "broken" / "openslide-python_unopenable.tiff", folder / "codec.tiff")
+    rewrite_tags(write_slide(folder / "codec.tiff", tissue), {"Compression": 52479})
     write_slide(folder / "unscaled.tiff", tissue, mpp=None)
     write_slide(folder / "absurd.tiff", tissue, mpp=352.8)
     write_slide(folder / "coarse.tiff", tissue, mpp=1.0)
     write_slide(folder / "glass.tiff", np.full((1024, 1024, 3), 244, np.uint8))
-    huge = write_slide(folder / "huge.tiff", tissue)
-    with tifffile.TiffFile(huge, mode="r+b") as file:
-        for tag in ("ImageWidth", "ImageLength", "TileWidth", "TileLength"):
-            file.pages[0].tags[tag].overwrite(1_000_000)
+    sides = ("ImageWidth", "ImageLength", "TileWidth", "TileLength")
+    rewrite_tags(write_slide(folder / "huge.tiff", tissue), dict.fromkeys(sides, 1_000_000))
     return folder
+
+
+def rewrite_tags(slide, tags):
+    """Let a TIFF claim what it is not."""
+    with tifffile.TiffFile(slide, mode="r+b") as file:
+        for name, value in tags.items():
+            file.pages[0].tags[name].overwrite(value)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import pytest
 from wsi_tools.store import FeatureStore
 
 GRID = "mpp0.5-px24-ov0"
-TILES = 4724  # five chunks of at most 1024
 WAYS = (
     (signal.SIGKILL, -signal.SIGKILL, ""),
     (signal.SIGTERM, 75, "error: stopped on request; run the same command again to continue\n"),
@@ -47,8 +46,9 @@ def test_a_run_stopped_in_four_ways_ends_with_the_bytes_of_an_uninterrupted_one(
         assert not (project / "failures.csv").exists()
         assert FeatureStore(project / "cmu-1-small-region.zarr").feature_names(GRID) == ()
     (row,) = wsitools(*command, "-o", project, "--reader", "slow", "--json").rows
-    assert (row["tiles"], row["stages"]) == (TILES, ["embed"])
-    assert row["embedded"] <= TILES - len(WAYS) * 1024
+    assert row["stages"] == ["embed"]
+    assert row["embedded"] <= row["tiles"] - len(WAYS) * 1024
+    assert len(chunks(project)) == 5
     assert chunks(project) == chunks(whole)
 
 

@@ -2,11 +2,16 @@
 
 import csv
 import json
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from wsi_tools.store import FeatureStore
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +48,42 @@ def test_a_line_of_json_says_what_became_of_a_slide(tiled):
             "warnings": [],
         }
     ]
+
+
+def test_verbs_chain_in_a_shell(environment, write_slide, tissue, tmp_path):
+    (tmp_path / "slides").mkdir()
+    for name in "ab":
+        write_slide(tmp_path / "slides" / f"{name}.tif", tissue)
+    (tmp_path / "slides" / "c.svs").write_bytes(b"")
+    wsitools = f"{sys.executable} {ROOT / 'cli.py'}"
+    line = (
+        f"{wsitools} tile slides/* -o proj "
+        f"| {wsitools} embed - --backbone one-layer --weights random:0"
+    )
+    done = subprocess.run(
+        ["sh", "-c", line],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["proj/a.zarr", "proj/b.zarr"]
+    assert "failed: c: open: c.svs: no reader could open it" in done.stderr
+    for path in done.stdout.splitlines():
+        features = FeatureStore(tmp_path / path).features("mpp0.5-px256-ov0", "one-layer")
+        assert features.shape == (16, 8)
+
+
+def test_a_bug_is_one_line_until_its_origin_is_asked_for(wsitools, small_slide, tmp_path):
+    command = ("tile", small_slide, "-o", tmp_path / "proj", "--reader", "buggy")
+    plain, traced = wsitools(*command), wsitools(*command, "-v")
+    assert (plain.code, traced.code) == (3, 3)
+    assert plain.err.splitlines() == [
+        "failed: square: segment: ZeroDivisionError: division by zero",
+        "error: 1 slide failed; the others are done",
+    ]
+    assert "in read\n" in traced.err
 
 
 def test_coordinates_stream_to_stdout_in_the_place_of_paths(wsitools, tiled):

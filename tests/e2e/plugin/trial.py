@@ -41,6 +41,15 @@ class CountingReader(OpenSlideReader):
         return type(self)(self._path)
 
 
+class BuggyReader(OpenSlideReader):
+    """Makes a mistake of its own on every picture."""
+
+    def read(self, x, y, width, height, level):
+        if width > 1:
+            return width / 0
+        return super().read(x, y, width, height, level)
+
+
 class CrashingReader(OpenSlideReader):
     """Takes its process along when it decodes a picture of a file called ``crash``."""
 
