@@ -182,9 +182,13 @@ class Checkpoint:
         )
         text = json.dumps({**record, "digest": fingerprint(record)}, indent=1)
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / f"{JSON_NAME}.next", text.encode())
-        write_atomically(folder / WEIGHTS_NAME, weights)
-        (folder / f"{JSON_NAME}.next").replace(folder / JSON_NAME)
+        waiting = folder / f".{JSON_NAME}.next"
+        try:
+            write_atomically(waiting, text.encode())
+            write_atomically(folder / WEIGHTS_NAME, weights)
+            waiting.replace(folder / JSON_NAME)
+        finally:
+            waiting.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path) -> "Checkpoint":
@@ -224,8 +228,9 @@ def _read(path: Path) -> bytes:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """The record, whole and as it was written."""
+    content = _read(path)
     try:
-        record = json.loads(_read(path))
+        record = json.loads(content)
         digest = record.pop("digest")
     except (ValueError, AttributeError, KeyError):
         raise DataError(f"{path}: torn, or not a model of wsitools; train it again") from None
