@@ -81,6 +81,8 @@ def default(option: Any) -> str:
     """A default as a user would type it; blank where there is none."""
     if option.is_flag:
         return "on" if option.default else "off"
+    if isinstance(option.show_default, str):
+        return option.show_default
     if option.default is None:
         return ""
     values = option.default if isinstance(option.default, list) else [option.default]
