@@ -80,9 +80,27 @@ class Backbone:
         return features.float()
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same for (B, H, W, 3) pixels in memory: (B, width) float32."""
-        features = self.embed(torch.from_numpy(pixels).to(self.device))
-        rows: NDArray[np.float32] = features.cpu().numpy()
+        """The same for (B, H, W, 3) pixels in memory; in halves where the device is too small.
+
+        Raises:
+            UnavailableError: not even one tile fits.
+        """
+        rows = self._if_it_fits(pixels)
+        if rows is not None:
+            return rows
+        if len(pixels) == 1:
+            raise UnavailableError(f"{self.device}: has no memory for one tile; use --device cpu")
+        torch.cuda.empty_cache()
+        half = len(pixels) // 2
+        return np.concatenate([self.embed_pixels(part) for part in np.split(pixels, [half])])
+
+    def _if_it_fits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """None where memory runs out: what the failed pass held is freed on the way back."""
+        try:
+            rows: NDArray[np.float32]
+            rows = self.embed(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
+        except torch.OutOfMemoryError:
+            return None
         return rows
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,35 @@ def test_torchvisions_resnet50_file_loads_and_gives_the_same(tmp_path, tiles):
     module.fc = torch.nn.Identity()
     features = load_backbone("resnet50-full", weights=tmp_path / "resnet50-theirs.pth").embed(tiles)
     torch.testing.assert_close(features, module(imagenet(tiles)), rtol=1e-4, atol=1e-5)  # as above
+
+
+class SmallDevice(torch.nn.Module):
+    """A network on a device that holds no more than `most` tiles at a time."""
+
+    def __init__(self, network, most):
+        super().__init__()
+        self.network, self.most, self.seen = network, most, []
+
+    def forward(self, images):
+        self.seen.append(len(images))
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError
+        return self.network(images)
+
+
+def test_a_batch_is_halved_until_it_fits_the_device(resnet50, tiles):
+    whole = load_backbone("resnet50", weights=resnet50[1])
+    small = SmallDevice(whole.module, most=1)
+    three = np.concatenate([tiles.numpy(), tiles.numpy()[::-1]])[:3]
+    halved = replace(whole, module=small).embed_pixels(three)
+    np.testing.assert_allclose(halved, whole.embed_pixels(three), rtol=1e-4, atol=1e-6)
+    assert small.seen == [3, 1, 2, 1, 1]
+
+
+def test_a_device_too_small_for_one_tile_is_named(resnet50, tiles):
+    whole = load_backbone("resnet50", weights=resnet50[1])
+    with pytest.raises(UnavailableError, match="cpu: has no memory for one tile"):
+        replace(whole, module=SmallDevice(whole.module, most=0)).embed_pixels(tiles.numpy())
 
 
 def test_another_tile_size_is_resized_to_the_cards(resnet50):
