@@ -78,16 +78,16 @@ class FeatureStore:
         """The grid that is meant: the one named, or the only one.
 
         Raises:
-            InputError: no such grid, or several and none named.
+            StoreError: this store has no tiles, or not that grid.
+            InputError: it has several, and none was named.
         """
         keys = self.grid_keys()
-        if key is None and len(keys) == 1:
-            return keys[0]
-        if key is not None and key in keys:
-            return key
+        if key in keys or (key is None and len(keys) == 1):
+            return key or keys[0]
         if not keys:
-            raise InputError(f"{self.path}: has no tiles; run wsitools tile first")
-        raise InputError(f"{self.path}: has the grids {', '.join(keys)}; choose one with --grid")
+            raise StoreError(f"{self.path}: has no tiles; run wsitools tile first")
+        problem = f"{self.path}: has the grids {', '.join(keys)}; choose one with --grid"
+        raise InputError(problem) if key is None else StoreError(f"{problem}, not {key}")
 
     def grid_attributes(self, key: str) -> dict[str, Any]:
         """What a grid was asked to be, and what is read for it."""

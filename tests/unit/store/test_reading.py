@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scene import Scene, tree
 
-from wsi_tools.errors import DataError, InputError, StoreError
+from wsi_tools.errors import DataError, StoreError
 from wsi_tools.store import FeatureStore
 
 
@@ -55,7 +55,7 @@ def test_what_is_not_there_is_named(scene: Scene):
     scene.write()
     with pytest.raises(StoreError, match=r"case.zarr: there is no grids/other/coords"):
         scene.store.grid("other")
-    with pytest.raises(InputError, match=r"has the grids grid; choose one with --grid"):
+    with pytest.raises(StoreError, match=r"has the grids grid; choose one with --grid, not other"):
         scene.store.choose_grid("other")
 
 
