@@ -41,7 +41,7 @@ RECIPE = opt.names(learn.HowItTrains)[1:]  # less the recipe's own name
 def train(ctx: typer.Context) -> None:
     """Train a model on every fold of a cohort, and test it on patients it has not seen."""
     from wsi_tools.preparation import naming_the_disk
-    from wsi_tools.training import RunFolder, summarise
+    from wsi_tools.training import RunFolder, rehearse, summarise
 
     given = ctx.params
     if given["out"] is None and not given["dry_run"]:
@@ -52,6 +52,7 @@ def train(ctx: typer.Context) -> None:
         for row in _foreseen(experiment, chosen):
             terminal.deliver(row)
         return
+    rehearse(experiment.design, experiment.fold(chosen[0]))
     run = RunFolder.of(given["out"], experiment)
     with naming_the_disk(run.path):
         run.claim(
@@ -262,10 +263,12 @@ def _chosen(experiment: "Experiment", folds: list[int] | None) -> tuple["FoldKey
 
 def _foreseen(experiment: "Experiment", chosen: tuple["FoldKey", ...]) -> Iterator[dict[str, Any]]:
     """What would be trained."""
+    from wsi_tools.training import rehearse
+
     for key in chosen:
         fold = experiment.fold(key)
-        counts = {"train": len(fold.train), "val": len(fold.val)}
-        yield {**asdict(key), **counts, "model": experiment.design.composition.name}
+        row = {**asdict(key), "train": len(fold.train), "val": len(fold.val)}
+        yield {**row, "parameters": rehearse(experiment.design, fold)}
 
 
 def _tell(row: Mapping[str, Any], *, json: bool) -> None:
@@ -288,7 +291,8 @@ def _conclude(run: "RunFolder", told: Mapping[str, Any] | None, *, json: bool) -
 
 def _value(values: Mapping[str, Any]) -> str:
     """A metric on all folds, with its interval where it can be pooled."""
-    if values.get("pooled") is None:
-        mean = values["mean"]
+    pooled, mean, ends = values.get("pooled"), values["mean"], (values.get("lo"), values.get("hi"))
+    if pooled is None:
         return "undefined" if mean is None else f"{mean:.3f} (mean over folds)"
-    return f"{values['pooled']:.3f} ({values['lo']:.3f} to {values['hi']:.3f}, pooled over folds)"
+    interval = "" if None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}, "
+    return f"{pooled:.3f} ({interval}pooled over folds)"

@@ -1,6 +1,7 @@
 """Training: designs, recipes, the loop of one fold, and runs of many."""
 
 from wsi_tools.training.experiment import Compute, Design, Experiment, FoldKey, Inputs
+from wsi_tools.training.fold import rehearse
 from wsi_tools.training.folder import RunFolder, trained_folders
 from wsi_tools.training.recipe import RECIPES, PaperRecipe, Recipe
 from wsi_tools.training.run import train
@@ -18,6 +19,7 @@ __all__ = [
     "PaperRecipe",
     "Recipe",
     "RunFolder",
+    "rehearse",
     "summarise",
     "train",
     "trained_folders",

@@ -11,7 +11,7 @@ from wsi_tools.cohort import Case, Scaler
 from wsi_tools.cohort.bags import Bags
 from wsi_tools.errors import DataError, InputError
 from wsi_tools.execution import Report
-from wsi_tools.mil import Bag, parameters
+from wsi_tools.mil import Bag, MILModel, parameters
 from wsi_tools.prediction.computing import Computing
 from wsi_tools.prediction.inputs import as_read
 from wsi_tools.prediction.reading import Reader
@@ -25,7 +25,7 @@ from wsi_tools.training.settling import settle
 from wsi_tools.training.state import load_state
 from wsi_tools.training.targets import make_task, targets_of
 
-__all__ = ["train_fold"]
+__all__ = ["rehearse", "train_fold"]
 
 
 def train_fold(design: Design, fold: Fold, seed: int, folder: Path, report: Report) -> Checkpoint:
@@ -62,6 +62,19 @@ def train_fold(design: Design, fold: Fold, seed: int, folder: Path, report: Repo
     return checkpoint
 
 
+def rehearse(design: Design, fold: Fold) -> int:
+    """Go as far as the first epoch, and no further; give the number of weights that would learn.
+
+    Raises:
+        DataError: the fold cannot be learnt from.
+        InputError: the model does not fit the features, or the recipe the fold.
+        UnavailableError: there is no such device.
+    """
+    computing = Computing(design.compute.device, design.recipe.precision)
+    model = _Start.of(design, fold).model(0).to(computing.place)
+    return sum(each.numel() for each in model.parameters() if each.requires_grad)
+
+
 @dataclass(frozen=True)
 class _Start:
     """What a fold settles before the first epoch, from its training cases alone.
@@ -92,14 +105,19 @@ class _Start:
         """The bag of a case, with its record."""
         return as_read(self.bags.bag(case), case, self.reads)
 
-    def learning(self, design: Design, seed: tuple[int, ...]) -> Learning:
-        """The model with fresh weights, ready to learn."""
-        torch.manual_seed(torch_seed(seed))
+    def model(self, seed: int) -> MILModel:
+        """The model with fresh weights."""
+        torch.manual_seed(seed)
         model = self.composition.build(self.reads.width, self.task.width, self.reads.tables)
         if model.takes_markers != (self.bags.markers is not None):
             raise InputError(_unfit(self.composition.name, self.bags.markers))
+        return model
+
+    def learning(self, design: Design, seed: tuple[int, ...]) -> Learning:
+        """The model on its device, ready to learn."""
         computing = Computing(design.compute.device, design.recipe.precision)
-        return Learning(model.to(computing.place), self.task, design.recipe, computing, seed)
+        model = self.model(torch_seed(seed)).to(computing.place)
+        return Learning(model, self.task, design.recipe, computing, seed)
 
     def part(self, cases: tuple[Case, ...], reader: Reader) -> Part:
         """Cases with their targets; their sizes are looked at only where bags are cut."""
