@@ -64,6 +64,14 @@ def test_every_model_learns_every_task_of_its_card(
     assert_learnt(learnt(planned, tmp_path, quiet), planned)
 
 
+@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if not card.needs])
+def test_every_model_learns_in_bfloat16(experiment, tmp_path, quiet, name):
+    planned = experiment(
+        model=name, settings=SMALL.get(name), plan=TWO_FOLDS, epochs=1, precision="bf16"
+    )
+    assert_learnt(learnt(planned, tmp_path, quiet), planned)
+
+
 @pytest.mark.parametrize("loss", ["nll", "cox"])
 def test_both_losses_of_survival_learn(experiment, tmp_path, quiet, loss):
     planned = experiment("survival", goal=Goal(loss=loss), plan=TWO_FOLDS, epochs=1)
