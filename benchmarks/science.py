@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from science_bench import key_tiles, marker_interplay, position, record
+from science_bench import key_tiles, marker_interplay, position, record, stability
 from science_bench.table import figure_table, target_table, written
 from science_bench.task import Figures, Task
 
@@ -23,6 +23,7 @@ TASKS: dict[str, Task] = {
     "b": position.TASK,
     "c": marker_interplay.TASK,
     "d": record.TASK,
+    "e": stability.TASK,
 }
 
 

@@ -1,6 +1,6 @@
 """(a) Key tiles: two tiles of a hundred make a bag positive; does attention find them?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from science_bench.training import (
 )
 from wsi_tools.mil import Bag, create_model
 
-__all__ = ["DIM", "TASK", "draw", "unit_vector"]
+__all__ = ["DIM", "TASK", "draw", "key_scores", "unit_vector"]
 
 TILES, KEYS, DIM, SHIFT = 100, 2, 32, 6.0
 LABEL, ATTENTION = "bag AUC", "attention AUC"
@@ -73,8 +73,8 @@ def run(seed: int, size: Size) -> Figures:
     generator = torch.Generator().manual_seed(seed)
     shift = SHIFT * unit_vector(generator)
     cases, others = (draw(count, shift, generator) for count in (size.train, size.test))
-    figures = _read(ORACLE, others, [case.bag.features @ shift for case in others])
-    figures |= _read(CHANCE, others, [torch.rand(TILES, generator=generator) for _ in others])
+    figures = key_scores(ORACLE, others, lambda case: case.bag.tiles @ shift)
+    figures |= key_scores(CHANCE, others, lambda _: torch.rand(TILES, generator=generator))
     for row, entry in ENTRIES.items():
         model = made(seed, partial(create_model, entry.name, DIM, 2, **entry.settings))
         train(model, cases, Schedule(round(entry.pace * size.steps)), seed)
@@ -83,17 +83,15 @@ def run(seed: int, size: Size) -> Figures:
     return figures
 
 
-def _read(
-    row: str, cases: Sequence[Case], scores: Sequence[Tensor]
+def key_scores(
+    row: str, cases: Sequence[Case], score: Callable[[Case], Tensor]
 ) -> dict[tuple[str, str], float]:
-    """Of a bag's highest score against its label, of all scores against its keys."""
-    positive = [(found, case.keys) for found, case in zip(scores, cases, strict=True) if case.label]
+    """Figures of who scores the tiles ``(N,)``: highest against label, all against the keys."""
+    scores = [score(case) for case in cases]
     highest = torch.stack([found.max() for found in scores])
-    aucs = torch.tensor([auc(found, keys) for found, keys in positive])
-    return {
-        (row, LABEL): auc(highest, labels_of(cases)),
-        (row, ATTENTION): float(aucs.mean()),
-    }
+    read = zip(scores, cases, strict=True)
+    aucs = torch.tensor([auc(found, case.keys) for found, case in read if case.label])
+    return {(row, LABEL): auc(highest, labels_of(cases)), (row, ATTENTION): float(aucs.mean())}
 
 
 TASK = Task(

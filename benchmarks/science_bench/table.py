@@ -31,7 +31,7 @@ def target_table(task: Task, runs: Runs) -> str:
 
 def _verdict(target: Target, runs: Runs) -> list[str]:
     met = sum(target.met(found[target.row, target.measure]) for found in runs.values())
-    asked = len(runs) - target.misses
+    asked = max(1, len(runs) - target.misses)
     return [f"{asked} of {len(runs)}", f"{met} of {len(runs)}", "met" if met >= asked else "missed"]
 
 
