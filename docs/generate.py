@@ -21,7 +21,7 @@ TREE = "## The tree\n"
 OTHERS = {
     "cli.py": "run it from a checkout",
     "docs/": "pages and mkdocs.yml; generate.py writes cli.md and this tree",
-    "sample_data/": "three small slides, made by one script; the demo",
+    "sample_data/": "scripts that make three slides and a cohort; the demo",
     "tests/": "unit, contract, parity, e2e, packaging",
 }
 

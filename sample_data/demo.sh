@@ -1,4 +1,5 @@
-# The demo: three small slides, made here, to feature stores and pictures in demo/.
+# The demo: three small slides, made here, to feature stores and pictures in demo/; then a synthetic
+# cohort, whose planted signal is learnt and measured.
 # Wants wsitools and its python first on the PATH; `make demo` sees to that.
 set -eu
 
@@ -27,4 +28,11 @@ fi
 [ "$status" -eq 0 ] || exit "$status"
 
 wsitools status demo/project
+
+python sample_data/make_cohort.py demo
+wsitools splits demo/cohort.csv --label grade --classes low,high -o demo/splits.csv
+wsitools train demo/proj demo/cohort.csv --label grade --classes low,high --splits demo/splits.csv --jobs 2 -o demo/run
+wsitools predict demo/run demo/proj -o demo/predictions.csv
+wsitools evaluate demo/run/predictions.csv demo/cohort.csv --label grade --classes low,high -o demo/metrics
+
 echo "pictures: $(echo demo/project/overlays/*.png)"
