@@ -102,9 +102,7 @@ def run(seed: int, size: Size) -> Figures:
         shift = entry.shift * unit_vector(generator)
         cases = draw(entry.bags * size.train, shift, generator)
         others = draw(size.test, shift, generator)
-        figures |= key_scores(
-            f"{name}: {ORACLE}", others, lambda case, to=shift: case.bag.tiles @ to
-        )
+        figures |= key_scores(f"{name}: {ORACLE}", others, partial(_along, shift))
         figures |= key_scores(f"{name}: {CHANCE}", others, partial(_guess, generator))
         for pull_name, pull in PULLS.items():
             model = made(seed, partial(pull.around, entry))
