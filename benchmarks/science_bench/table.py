@@ -49,7 +49,7 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3f}" if abs(value) >= 0.01 or not value else f"{value:.1e}"
+    return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
