@@ -57,7 +57,7 @@ def test_another_request_for_the_same_features_is_exit_4_and_names_the_differenc
     command = ("run", small_slide, "-o", project, "--backbone", "one-layer")
     refused = wsitools(*command, "--weights", "random:1")
     assert refused.code == 4
-    assert "the features one-layer there was made by another request (weights: " in refused.err
+    assert "another request made the features one-layer there (weights: " in refused.err
     assert "choose another output, or add --overwrite" in refused.err
     assert snapshot(project / "square.zarr") == before
     assert wsitools(*command, "--weights", "random:1", "--overwrite").code == 0
@@ -72,7 +72,7 @@ def test_one_different_request_does_not_stop_the_others(
     done = wsitools("run", small_slide, other, "-o", project, "--preset", "ihc", "--until", "tile")
     assert done.code == 4
     assert done.out == [str(project / "other.zarr")]
-    assert "the tissue there was made by another request (options.stain" in done.err
+    assert "another request made the tissue there (options.stain" in done.err
 
 
 def test_other_tissue_takes_its_grids_along_only_when_it_may_overwrite(
@@ -145,7 +145,7 @@ def test_a_dry_run_foresees_a_different_request(wsitools, small_slide, project, 
     command = ("run", small_slide, "-o", project, "--preset", "ihc", "--dry-run")
     refused = wsitools(*command, "--until", "tile")
     assert refused.code == 4
-    assert "the tissue there was made by another request" in refused.err
+    assert "another request made the tissue there" in refused.err
     assert wsitools(*command, "--until", "tile", "--overwrite").code == 0
     assert snapshot(project) == before
 

@@ -81,7 +81,7 @@ def test_a_bug_is_one_line_until_its_origin_is_asked_for(wsitools, small_slide, 
     assert (plain.code, traced.code) == (3, 3)
     assert plain.err.splitlines() == [
         "failed: square: segment: ZeroDivisionError: division by zero",
-        "error: 1 slide failed; the others are done",
+        "error: 1 slide failed",
     ]
     assert "in read\n" in traced.err
 
@@ -223,6 +223,13 @@ def test_a_misspelt_configuration_is_a_misuse(in_process, tmp_path, text, compla
     assert not (tmp_path / "proj").exists()
 
 
+@pytest.mark.parametrize("verb", ["segment", "tile", "embed", "run"])
+def test_a_path_where_nothing_is_is_not_called_a_slide(in_process, tmp_path, verb):
+    done = in_process(verb, str(tmp_path / "projct"))
+    assert done.exit_code == 4
+    assert f"{tmp_path / 'projct'}: no slide, store or project there" in done.stderr
+
+
 def test_the_resolved_configuration_is_in_the_store(wsitools, small_slide, tmp_path):
     file = tmp_path / "some.toml"
     file.write_text("[tile]\nmin-tissue = 0.5\n")
@@ -328,7 +335,7 @@ def test_status_says_what_stores_hold_and_what_failed(wsitools, tiled, tmp_path)
     done = wsitools("status", project)
     (row,) = wsitools("status", project, "--json").rows
     assert done.out == ["square\ttissue\tmpp0.5-px256-ov0: 16 tiles"]
-    assert done.err == "1 stores, 0 failures\n"
+    assert done.err == "1 store, 0 failures\n"
     assert row == {
         "slide_id": "square",
         "tissue": True,

@@ -302,7 +302,8 @@ def _say_joined(joined: "Joined") -> None:
 
     rows = joined.rows
     folds = [name for name, _ in rows.folds()]
-    terminal.say(f"{len(np.unique(rows.patient))} patients in {len(folds)} folds")
+    patients = terminal.counted(len(np.unique(rows.patient)), "patient")
+    terminal.say(f"{patients} in {terminal.counted(len(folds), 'fold')}")
     for left_out, why in (
         (joined.strangers, "are not in the cohort"),
         (joined.unlabelled, "have no value"),

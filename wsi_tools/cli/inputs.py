@@ -34,13 +34,15 @@ class Inputs:
         """Where each goes: slides into the project `out`, stores where they are.
 
         Raises:
+            DataError: no project was named, and an input is not there.
             InputError: slides were named, and no project; or stores of another project.
         """
         home = out or self.project
         if self.sources and home is None:
-            raise InputError(
-                f"{self.sources[0].path}: is a slide; say where its store goes with --out"
-            )
+            path = self.sources[0].path
+            if not path.exists():
+                raise DataError(f"{path}: no slide, store or project there; check the path")
+            raise InputError(f"{path}: is a slide; say where its store goes with --out")
         if out and (strange := [s for s in self.stores if s.parent.resolve() != out.resolve()]):
             raise InputError(
                 f"{strange[0]}: is not in {out}, and stores stay where they are; "

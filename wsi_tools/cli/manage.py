@@ -28,9 +28,11 @@ def status(ctx: typer.Context) -> None:
     rows = [_row(store) for store in project.stores()]
     for row in rows:
         terminal.deliver(row if ctx.params["json"] else _line(row))
-    for failure in project.failures():
+    failures = project.failures()
+    for failure in failures:
         terminal.say(f"failed: {failure.slide_id}: {failure.stage}: {failure.message}")
-    terminal.say(f"{len(rows)} stores, {len(project.failures())} failures")
+    counts = (terminal.counted(len(rows), "store"), terminal.counted(len(failures), "failure"))
+    terminal.say(", ".join(counts))
 
 
 def _row(store: Path) -> dict[str, Any]:

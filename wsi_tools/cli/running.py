@@ -60,6 +60,7 @@ class Run:
         self.what = what
         self.stop = Stop(seconds(time_limit))
         self.failures: list[Failure] = []
+        self.done = 0
 
     def results(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Any]]:
         """Yield (task, result) for every slide that succeeds.
@@ -76,6 +77,7 @@ class Run:
                 bars.end(event.item.slide_id)
                 if event.failure is None:
                     self._forget(event.item)
+                    self.done += 1
                     yield event.item, event.value
                 elif not (signals and event.failure.error == "WorkerDied"):  # it heard them too
                     self.fail(event.item, event.failure)
@@ -115,13 +117,14 @@ class Run:
             raise InterruptedRunError("stopped on request; run the same command again to continue")
         if any(failure.error == StoreError.__name__ for failure in self.failures):
             raise StoreError(
-                f"{self._count()}: a store there was made by another request, or is torn"
+                f"{self._count()}: a store there is another request's, torn, or lacks what is asked"
             )
         if self.failures:
-            raise IncompleteError(f"{self._count()}; the others are done")
+            others = "; the others are done" if self.done else ""
+            raise IncompleteError(f"{self._count()}{others}")
 
     def _count(self) -> str:
-        return f"{len(self.failures)} {self.what}{'s' if len(self.failures) > 1 else ''} failed"
+        return f"{terminal.counted(len(self.failures), self.what)} failed"
 
 
 def seconds(text: str | None) -> float | None:

@@ -34,6 +34,11 @@ def warn(text: str) -> None:
     say(f"warning: {text}")
 
 
+def counted(count: int, what: str) -> str:
+    """Put a number before its noun: "1 store", "2 stores"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def complain(error: WsiToolsError) -> None:
     """Write an error; with --verbose, where it came from too."""
     if _tells_origins():

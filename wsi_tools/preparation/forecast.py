@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsi_tools.embedding.cards import find_card
-from wsi_tools.errors import StoreError, UnavailableError, WeightsError
+from wsi_tools.errors import UnavailableError, WeightsError
 from wsi_tools.preparation.features import Backbones, refuse_geometry
 from wsi_tools.preparation.requests import Embedding, Segmenting, Task, Tiling
 from wsi_tools.slide import Slide
 from wsi_tools.store import FeatureStore
-from wsi_tools.store.requests import Request, difference
+from wsi_tools.store.requests import Request, differs
 from wsi_tools.tiling import TileGrid, tile
 from wsi_tools.tissue import TissueMask
 
@@ -124,13 +124,8 @@ class Outlook:
         return key, tile(self._slide.info, tissue, tiling.spec)
 
     def _is_the_same(self, what: str, asked: Request, found: Request) -> bool:
-        changed = difference(asked, found)
-        if changed and not self._asked.overwrite:
-            raise StoreError(
-                f"{self._task.store}: {what} there was made by another request ({changed}); "
-                "choose another output, or add --overwrite"
-            )
-        return not changed
+        overwrite = self._asked.overwrite
+        return not differs(asked, found, self._task.store, what, overwrite=overwrite)
 
     def _there(self) -> tuple[str, ...]:
         store = self._store

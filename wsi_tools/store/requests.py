@@ -3,7 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from wsi_tools.errors import StoreError
 
 Request = Mapping[str, Any]
 
@@ -39,6 +42,21 @@ def difference(asked: Request, found: Request) -> str:
     return "; ".join(
         f"{name}: {_shown(wanted, name)} asked, {_shown(there, name)} there" for name in names
     )
+
+
+def differs(asked: Request, found: Request, store: Path, what: str, *, overwrite: bool) -> bool:
+    """Whether what a store has, such as "the tissue", was made by another request.
+
+    Raises:
+        StoreError: it was, and nobody allowed to overwrite it.
+    """
+    changed = difference(asked, found)
+    if changed and not overwrite:
+        raise StoreError(
+            f"{store}: another request made {what} there ({changed}); "
+            "choose another output, or add --overwrite"
+        )
+    return bool(changed)
 
 
 def _leaves(request: Request, prefix: str = "") -> Iterator[tuple[str, Any]]:

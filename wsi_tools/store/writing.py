@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import zarr
 
-from wsi_tools.errors import StoreError
 from wsi_tools.slide import SlideInfo
 from wsi_tools.store import arrays, grids
 from wsi_tools.store.features import FeatureWriter
@@ -18,7 +17,7 @@ from wsi_tools.store.layout import FORMAT, read_root, sealed_root
 from wsi_tools.store.leases import Lease
 from wsi_tools.store.reading import FeatureStore
 from wsi_tools.store.records import SlideRecord, made_by, parse_slide
-from wsi_tools.store.requests import Request, difference, signed
+from wsi_tools.store.requests import Request, differs, signed
 from wsi_tools.tiling import TileGrid
 from wsi_tools.tissue import TissueMask, to_geojson
 
@@ -145,13 +144,7 @@ class StoreWriter:
         return parse_slide(self.path, read_root(self.path)["slide"])
 
     def _differs(self, asked: Request, found: Request, what: str) -> bool:
-        changed = difference(asked, found)
-        if changed and not self.overwrite:
-            raise StoreError(
-                f"{self.path}: {what} there was made by another request ({changed}); "
-                "choose another output, or add --overwrite"
-            )
-        return bool(changed)
+        return differs(asked, found, self.path, what, overwrite=self.overwrite)
 
     def _make_groups(self) -> None:
         place = self.path / "grids"
