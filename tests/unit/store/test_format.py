@@ -219,7 +219,8 @@ def test_another_request_is_refused_with_its_difference(scene):
     scene.write()
     other = Scene(scene.project, edition=2)
     with pytest.raises(
-        StoreError, match=r"case.zarr: the tissue .*edition: 2 asked, 1 there.*--overwrite"
+        StoreError,
+        match=r"case.zarr: .* the tissue there \(edition: 2 asked, 1 there\).*--overwrite",
     ):
         other.write()
     with scene.writer() as writer, pytest.raises(StoreError, match=r"the grid grid .*edition: 2"):
