@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wsi_tools.errors import InputError
 from wsi_tools.slide import SlideInfo
-from wsi_tools.slide.geometry import best_level
+from wsi_tools.slide.geometry import LevelChoice, best_level, to_level
 from wsi_tools.tissue import Coverage, TissueMask
 
 __all__ = ["TileGrid", "TileSpec", "tile"]
@@ -121,11 +121,7 @@ def tile(info: SlideInfo, tissue: TissueMask, spec: TileSpec) -> TileGrid:
         allow_upsample=spec.allow_upsample,
         name=info.path.name,
     )
-    downsample = info.levels[choice.level].downsample
-    if choice.native:
-        level0_px = (spec.px * downsample, spec.px * downsample)
-    else:
-        level0_px = (spec.px * spec.mpp / info.mpp[0], spec.px * spec.mpp / info.mpp[1])
+    level0_px = _level0_px(info, choice, spec)
     part = (spec.px - spec.overlap) / spec.px
     step = (level0_px[0] * part, level0_px[1] * part)
     if min(step) < 1:
@@ -137,13 +133,21 @@ def tile(info: SlideInfo, tissue: TissueMask, spec: TileSpec) -> TileGrid:
         index=index,
         tissue=fraction,
         level=choice.level,
-        read_px=(level0_px[0] / downsample, level0_px[1] / downsample),
+        read_px=to_level(level0_px, info.levels[choice.level].downsample),
         mpp=choice.mpp if choice.native else (spec.mpp, spec.mpp),
         resampled=not choice.native,
         level0_px=level0_px,
         step=step,
         anchor=(info.bounds.x, info.bounds.y),
     )
+
+
+def _level0_px(info: SlideInfo, choice: LevelChoice, spec: TileSpec) -> Pair:
+    """The sides of a tile: as many whole pixels of a native level, or just so many microns."""
+    if choice.native:
+        side = spec.px * info.levels[choice.level].downsample
+        return side, side
+    return spec.px * spec.mpp / info.mpp[0], spec.px * spec.mpp / info.mpp[1]
 
 
 def _with_tissue(

@@ -212,6 +212,21 @@ def test_a_run_predicts_as_the_mean_of_its_folds(here, trained, synthetic, tmp_p
     assert all(0 <= float(row["sd_prob_high"]) < 0.5 for row in rows)
 
 
+def test_slides_that_helped_to_train_the_models_are_told_of(here, trained, synthetic, tmp_path):
+    run, _ = trained
+    project, _ = synthetic
+    every, tested = table_of(run / "predictions.csv"), table_of(run / "fold-0" / "predictions.csv")
+    of_run = here("predict", run, project, "-o", "-").stderr
+    of_fold = here("predict", run / "fold-0", project, "-o", "-").stderr
+    assert f"warning: {len(every)} of {len(every)} slides helped to train these models" in of_run
+    assert f"warning: {len(every) - len(tested)} of {len(every)} slides helped" in of_fold
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    held_out = f"{tested[0]['slide_id']}.zarr"
+    shutil.copytree(project / held_out, fresh / held_out)
+    assert "helped to train" not in here("predict", run / "fold-0", fresh, "-o", "-").stderr
+
+
 def test_predictions_need_no_label(here, trained, synthetic, tmp_path):
     table = tmp_path / "unlabelled.csv"
     rows = [f"{row['slide_id']},{row['patient_id']}" for row in table_of(synthetic[1])]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wsi_tools.prediction import Ensemble, Prediction
 
 ATTENTION = ("csv", "zarr")
+SPLITS = "splits.csv"
 
 
 @opt.takes(
@@ -38,6 +39,7 @@ def predict(ctx: typer.Context) -> None:
     model = _model(given)
     project = _prepared(ctx, model) if given["from_slides"] else _only(given["project"])
     cohort = _cohort(ctx, project)
+    _warn_of_known_slides(given["run"], model, cohort)
     cases = cohort.cases(model.checkpoints[0].reads.level)
     bags = model.bags(project, cohort)
     out = Path(given["out"])
@@ -72,6 +74,27 @@ def _model(given: Mapping[str, Any]) -> "Ensemble":
     model = Ensemble.load(folders, Computing(given["device"], given["precision"]))
     terminal.say(f"{given['run']}: {len(folders)} model{'s' if len(folders) > 1 else ''}")
     return model
+
+
+def _warn_of_known_slides(run: Path, model: "Ensemble", cohort: "Cohort") -> None:
+    """Tell of slides that these models learnt from, or were chosen on: there they look better."""
+    from wsi_tools.splits import read_splits
+
+    splits = next((each / SPLITS for each in (run, *run.parents) if (each / SPLITS).exists()), None)
+    if splits is None:
+        return
+    places = {(each.origin.repeat, each.origin.fold) for each in model.checkpoints}
+    learnt = {
+        each.slide_id
+        for each in read_splits(splits).assignments
+        if each.place in places and each.role != "test"
+    }
+    slides = [slide.slide_id for slide in cohort.slides]
+    if known := learnt.intersection(slides):
+        terminal.warn(
+            f"{len(known)} of {len(slides)} slides helped to train these models, which look better "
+            f"there than they are; {splits.parent / 'predictions.csv'} holds honest predictions"
+        )
 
 
 def _only(named: list[str]) -> Path:

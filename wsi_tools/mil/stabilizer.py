@@ -123,7 +123,10 @@ class Stabilized(MILModel):
             move_average(self.anchor, self.model, min(self.momentum, warm))
 
     def wrapped(self, around: Callable[[AttentionMIL], AttentionMIL]) -> Self:
-        """Put the same around model and anchor: a fusion or an encoder, each with its own copy."""
+        """Put a fusion or an encoder around model and anchor; the anchor's is a copy of the model's.
+
+        It is a copy for a random start too: an anchor that sees other tiles says nothing of these.
+        """
         self.model = around(self.model)
         self.anchor = _resting(copy.deepcopy(around(self.anchor)))
         return self

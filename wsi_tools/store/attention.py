@@ -6,7 +6,7 @@ grid_index  (N, 2) int32    (row, column)
 attention   (N, K) float32  a column per name; NaN where a tile was left out
 """
 
-import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from wsi_tools.store import arrays
+from wsi_tools.store.files import beside, discard
 
 __all__ = ["write_attention"]
 
@@ -24,11 +25,11 @@ def write_attention(
 ) -> Path:
     """Write the arrays of a slide, in the place of earlier ones; give the group's path."""
     path = folder / f"{slide_id}.attention.zarr"
-    part = path.with_name(f".{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    part = beside(path, uuid.uuid4().hex[:12], "part")
     group = zarr.create_group(part, zarr_format=3, attributes={**attributes, "slide_id": slide_id})
     for name, values in columns.items():
         arrays.write(group, name, values)
-    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        discard(path)
     part.rename(path)
     return path
