@@ -123,9 +123,9 @@ class Stabilized(MILModel):
             move_average(self.anchor, self.model, min(self.momentum, warm))
 
     def wrapped(self, around: Callable[[AttentionMIL], AttentionMIL]) -> Self:
-        """Put a fusion or an encoder around model and anchor; the anchor's is a copy of the model's.
+        """Put a fusion or an encoder around model and anchor, each with its own copy.
 
-        It is a copy for a random start too: an anchor that sees other tiles says nothing of these.
+        A copy for a random start too: an anchor that sees other tiles says nothing of these.
         """
         self.model = around(self.model)
         self.anchor = _resting(copy.deepcopy(around(self.anchor)))
