@@ -1,7 +1,6 @@
 """Published numbers: the folder, one case of it, and the table that ends a run."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 
 from wsi_tools.mil.original import translate
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "golden"
 FLOAT32_ATOL = 2e-5  # a float32 run of the released code itself is up to 5e-6 away
 
 
@@ -87,16 +85,15 @@ def dtype(request: pytest.FixtureRequest) -> torch.dtype:
 
 @pytest.fixture
 def golden(
-    dtype: torch.dtype, record_property: Callable[[str, object], None]
+    dtype: torch.dtype,
+    golden_file: Callable[[str], Path],
+    record_property: Callable[[str, object], None],
 ) -> Iterator[Callable[[str], Case]]:
     """Open a case by name; a test that leaves an output of it uncompared fails."""
-    folder = Path(os.environ.get("WSITOOLS_GOLDEN", SHARED))
     opened: list[Case] = []
 
     def open_case(name: str) -> Case:
-        if not (folder / f"{name}.npz").is_file():
-            pytest.skip(f"no {name}.npz in the golden folder; set WSITOOLS_GOLDEN")
-        opened.append(Case(folder / f"{name}.npz", dtype, record_property))
+        opened.append(Case(golden_file(name), dtype, record_property))
         return opened[-1]
 
     yield open_case

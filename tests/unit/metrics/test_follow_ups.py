@@ -1,9 +1,7 @@
 """Metrics of survival: hand-written values, lifelines', torchsurv's, and the sign of risk."""
 
-import os
 import time as clock
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +22,6 @@ with warnings.catch_warnings():
     from torchsurv.metrics.auc import Auc
     from torchsurv.metrics.cindex import ConcordanceIndex
     from torchsurv.stats.ipcw import get_ipcw
-
-GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
 
 
 def followed(seed, n, *, ties):
@@ -79,11 +75,8 @@ def test_a_higher_risk_means_an_earlier_event():
     assert once(harrell, [1, 2, 3, 4], [1, 1, 1, 1], [1, 2, 3, 4]).value[0] == 0
 
 
-def test_concordance_of_the_released_code():
-    folder = Path(os.environ.get("WSITOOLS_GOLDEN", GOLDEN))
-    if not (folder / "survival_nll.npz").is_file():
-        pytest.skip("no survival_nll.npz; set WSITOOLS_GOLDEN")
-    case = np.load(folder / "survival_nll.npz", allow_pickle=False)
+def test_concordance_of_the_released_code(golden_file):
+    case = np.load(golden_file("survival_nll"), allow_pickle=False)
     follow_ups = case["in/time"], case["in/censor"][:, 0] == 0
     found = once(harrell, *follow_ups, case["out/risk"]).value[0]
     assert found == pytest.approx(float(case["out/cindex_risk"]), abs=1e-9)

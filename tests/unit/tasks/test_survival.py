@@ -1,9 +1,7 @@
 """Survival as a task: bins, the two likelihoods, the baseline, and the sign of every risk."""
 
 import math
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,8 +18,6 @@ from wsi_tools.tasks.cox import breslow, efron
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torchsurv compiles its validators in a deprecated way
     from torchsurv.loss.cox import neg_partial_log_likelihood
-
-GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
 
 
 def patients(seed, n, *, ties):
@@ -54,11 +50,8 @@ def test_one_bin_is_a_usage_error():
         DiscreteSurvival.of_training([1, 2], [1, 1], bins=1)
 
 
-def test_the_likelihood_agrees_with_the_released_one_up_to_its_eps():
-    folder = Path(os.environ.get("WSITOOLS_GOLDEN", GOLDEN))
-    if not (folder / "survival_nll.npz").is_file():
-        pytest.skip("no survival_nll.npz; set WSITOOLS_GOLDEN")
-    case = np.load(folder / "survival_nll.npz", allow_pickle=False)
+def test_the_likelihood_agrees_with_the_released_one_up_to_its_eps(golden_file):
+    case = np.load(golden_file("survival_nll"), allow_pickle=False)
     task = DiscreteSurvival(tuple(case["in/cutoffs"].tolist()), "end")
     logits = torch.from_numpy(case["in/logits"]).double()
     loss = task.loss(logits, follow_up(case["in/time"], 1 - case["in/censor"][:, 0]))
