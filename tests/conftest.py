@@ -13,7 +13,7 @@ def test_data() -> Path:
     folder = os.environ.get("WSITOOLS_TEST_DATA")
     if not folder or not Path(folder).is_dir():
         pytest.skip("set WSITOOLS_TEST_DATA to the folder of real test data")
-    return Path(folder)
+    return Path(folder).resolve()
 
 
 @pytest.fixture(scope="session")
