@@ -48,7 +48,9 @@ def sampled(slide, xy, side, px):
     x, y = (int(each) for each in xy)
     reach = ceil(side)
     region = Image.new("RGBA", (reach, reach), "white")
-    width, height = (min(reach, whole - start) for whole, start in zip(slide.dimensions, (x, y)))  # noqa: B905
+    width, height = (
+        min(reach, whole - start) for whole, start in zip(slide.dimensions, (x, y), strict=True)
+    )
     region.paste(slide.read_region((x, y), 0, (width, height)))
     pixels = np.asarray(region)[..., :3]
     rows = area_mean(pixels, 0.0, side / px, px)

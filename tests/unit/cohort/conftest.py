@@ -1,6 +1,7 @@
 """Tables, and stores of a few tiles, written as the program writes them."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class Stores:
         *,
         index: list[tuple[int, int]] | None = None,
         tissue: list[float] | None = None,
-        unread: list[int] = [],  # noqa: B006 never changed
+        unread: Sequence[int] = (),
         names: tuple[str, ...] = ("uni",),
         **request: object,
     ) -> None:
