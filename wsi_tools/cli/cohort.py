@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 TASKS = ("classification", "multilabel", "regression", "survival")
 
 
+CohortFile = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A table with a row per slide: CSV, TSV, xlsx or parquet.",
+        metavar="COHORT",
+        show_default=False,
+        show_envvar=False,
+    ),
+]
+
+
 class CohortTable:
     """Where slides and patients stand."""
 

@@ -10,6 +10,7 @@ import typer
 from wsi_tools.cli import cohort as of_cohort
 from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
+from wsi_tools.cli.cohort import CohortFile
 from wsi_tools.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -73,15 +74,7 @@ def _lines(row: Mapping[str, Any]) -> Iterator[str]:
 class WhichCohort:
     """Whose slides."""
 
-    cohort: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A table with a row per slide: CSV, TSV, xlsx or parquet.",
-            metavar="COHORT",
-            show_default=False,
-            show_envvar=False,
-        ),
-    ] = None
+    cohort: CohortFile = None
 
 
 class Division:

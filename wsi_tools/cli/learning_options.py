@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_tools.cli.cohort import CohortFile
 from wsi_tools.cli.options import option
 
 
@@ -20,15 +21,7 @@ class Sources:
             show_envvar=False,
         ),
     ] = None
-    cohort: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A table with a row per slide: CSV, TSV, xlsx or parquet.",
-            metavar="COHORT",
-            show_default=False,
-            show_envvar=False,
-        ),
-    ] = None
+    cohort: CohortFile = None
     skip_missing: Annotated[
         bool, option("Go on without slides that have no store.", "--skip-missing", panel="Cohort")
     ] = False

@@ -32,7 +32,7 @@ SPLITS = "splits.csv"
 )
 def predict(ctx: typer.Context) -> None:
     """Say what a trained model makes of slides; a run's folds are averaged, with their spread."""
-    from wsi_tools.preparation import naming_the_disk
+    from wsi_tools.store.disk import naming_the_disk
 
     given = ctx.params
     _refuse_incomplete(given)

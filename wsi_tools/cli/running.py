@@ -19,8 +19,9 @@ from wsi_tools.errors import (
     WeightsError,
 )
 from wsi_tools.execution import STALL_S, Failure, Outcome, Progress, Stop, Work, over
-from wsi_tools.preparation import Task, naming_the_disk
+from wsi_tools.preparation import Task
 from wsi_tools.slide.discovery import Source
+from wsi_tools.store.disk import naming_the_disk
 from wsi_tools.store.project import FailureRecord, Project
 
 # What no other slide could do better: the run ends at once, with the code of the error.

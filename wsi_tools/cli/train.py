@@ -40,7 +40,7 @@ RECIPE = opt.names(learn.HowItTrains)[1:]  # less the recipe's own name
 )
 def train(ctx: typer.Context) -> None:
     """Train a model on every fold of a cohort, and test it on patients it has not seen."""
-    from wsi_tools.preparation import naming_the_disk
+    from wsi_tools.store.disk import naming_the_disk
     from wsi_tools.training import RunFolder, rehearse, summarise
 
     given = ctx.params

@@ -3,7 +3,6 @@
 This door imports nothing heavy: the supervisor holds it, and a worker opens the rooms behind it.
 """
 
-import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsi_tools.errors import SlideError, UnavailableError
+from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
 from wsi_tools.preparation.requests import Embedding, Reading, Segmenting, Task, Tiling
 from wsi_tools.slide import Slide, open_slide
@@ -30,12 +29,7 @@ __all__ = [
     "Segmenting",
     "Task",
     "Tiling",
-    "naming_the_disk",
 ]
-
-NO_ROOM = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,7 @@ class Preparation:
     def __call__(self, task: Task, report: Report) -> "Prepared | Forecast":
         """Prepare one slide, holding its lease; or foresee what that would do."""
         from wsi_tools.store import Project, StoreWriter, lease
+        from wsi_tools.store.disk import naming_the_disk
 
         if self.dry_run:
             return self._foreseen(task)
@@ -231,16 +226,3 @@ def _reopened(store: "FeatureStore") -> Iterator[Slide]:
             raise SlideError(f"{path}: not the file that {store.path.name} was made from")
         slide.info = replace(slide.info, resolution=store.slide.resolution)
         yield slide
-
-
-@contextmanager
-def naming_the_disk(folder: Path) -> Iterator[None]:
-    """Turn a disk that is full, or cannot be written to, into the error that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise UnavailableError(
-            f"{folder}: {error.strerror}; free space there or choose another --out, and run again"
-        ) from error

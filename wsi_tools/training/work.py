@@ -11,8 +11,8 @@ from wsi_tools.execution import Report
 from wsi_tools.prediction.computing import Computing
 from wsi_tools.prediction.ensemble import Ensemble
 from wsi_tools.prediction.table import header_of, predictions_csv, rows_of
-from wsi_tools.preparation import naming_the_disk
 from wsi_tools.splits import held_out
+from wsi_tools.store.disk import naming_the_disk
 from wsi_tools.store.files import write_atomically
 from wsi_tools.store.leases import lease
 from wsi_tools.training.experiment import Experiment, FoldKey
