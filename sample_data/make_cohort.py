@@ -14,17 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import shapely
+from made_stores import COLUMNS, write_store
 from numpy.typing import NDArray
 
-from wsi_tools.slide import Bounds, Layout, Level, Resolution, SlideInfo
-from wsi_tools.store import Project, StoreWriter, lease
-from wsi_tools.tiling import TileGrid, TileSpec
-from wsi_tools.tissue import TissueMask
-
-SPEC = TileSpec(px=256, mpp=0.5)
-COLUMNS = 32  # of the lattice
-MADE_BY = {"verb": "make_cohort"}
+from wsi_tools.store import Project
 
 
 @dataclass(frozen=True)
@@ -72,6 +65,7 @@ def make_cohort(
     rng = np.random.default_rng(seed)
     direction = rng.standard_normal(width)
     direction /= np.linalg.norm(direction)
+    names = tuple(f"marker-{place}" for place in range(markers))
     project, rows = Project(folder / "proj"), []
     for number in range(patients):
         patient = _patient(number, rng)
@@ -79,7 +73,7 @@ def make_cohort(
             slide_id = f"{patient.name}-{part + 1}"
             index = _places(rng)
             features = _features(index, patient, direction, markers, rng)
-            _write_store(project, slide_id, index, features.astype(np.float16))
+            write_store(project, slide_id, index, features.astype(np.float16), markers=names)
             rows.append(patient.row(slide_id, f"site-{number % 3}"))
     return _write_table(folder / "cohort.csv", rows), project.path
 
@@ -120,78 +114,6 @@ def _features(
     else:
         features[sick] += 4 * direction
     return features
-
-
-def _write_store(
-    project: Project, slide_id: str, index: NDArray[np.int32], features: NDArray[np.float16]
-) -> None:
-    request = {
-        "backbone": "synthetic",
-        "weights": "none",
-        "transform": {},
-        "engine": "numpy",
-        "precision": "fp32-exact",
-        "dtype": "float16",
-        "min_tissue": SPEC.min_tissue,
-        "grid": slide_id,
-    }
-    names = (
-        [f"marker-{place}" for place in range(features.shape[1])] if features.ndim == 3 else None
-    )
-    with lease(project.leases, slide_id) as held:
-        writer = StoreWriter(project.store(slide_id), held, command=MADE_BY)
-        writer.claim(_slide(slide_id))
-        writer.write_tissue(_tissue(), {"options": {}})
-        writer.write_grid(SPEC.key, _grid(index), {"spec": {"px": SPEC.px, "mpp": SPEC.mpp}})
-        column = writer.features(SPEC.key, "synthetic", request)
-        column.open(features.shape, "float16")
-        column.append(0, features)
-        column.commit({"markers": names} if names else {})
-
-
-def _slide(slide_id: str) -> SlideInfo:
-    side = COLUMNS * SPEC.px
-    mpp = Resolution("synthetic", SPEC.mpp, SPEC.mpp)
-    return SlideInfo(
-        path=Path(f"{slide_id}.svs"),
-        reader="openslide",
-        vendor="synthetic",
-        levels=(Level((side, side), 1.0),),
-        resolutions=(mpp,),
-        resolution=mpp,
-        bounds=Bounds(0, 0, side, side),
-        channels=(),
-        layout=Layout(None, "none"),
-        objective_power=None,
-        tried=(),
-        warnings=(),
-        fingerprint=f"synthetic {slide_id}",
-    )
-
-
-def _tissue() -> TissueMask:
-    side = COLUMNS * SPEC.px
-    mask = np.ones((COLUMNS, COLUMNS), np.uint8)
-    outline = shapely.MultiPolygon([shapely.box(0, 0, side, side)])
-    picture = np.full((COLUMNS, COLUMNS, 3), 220, np.uint8)
-    return TissueMask(outline, mask, (float(SPEC.px), float(SPEC.px)), picture, "none", {})
-
-
-def _grid(index: NDArray[np.int32]) -> TileGrid:
-    side = (float(SPEC.px), float(SPEC.px))
-    return TileGrid(
-        spec=SPEC,
-        xy=index[:, ::-1] * SPEC.px,
-        index=index,
-        tissue=np.ones(len(index), np.float32),
-        level=0,
-        read_px=side,
-        mpp=(SPEC.mpp, SPEC.mpp),
-        resampled=False,
-        level0_px=side,
-        step=side,
-        anchor=(0, 0),
-    )
 
 
 def _write_table(path: Path, rows: list[dict[str, object]]) -> Path:
