@@ -1,0 +1,115 @@
+"""Rows straight from chunk files: the same bytes as Zarr gives, or left to Zarr."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+
+from wsi_tools.errors import StoreError
+from wsi_tools.store import arrays
+from wsi_tools.store.chunks import RowChunks
+
+DTYPES = st.sampled_from(["float16", "float32", "uint8", "int32"])
+SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9)
+
+
+def written(folder: Path, values: np.ndarray, chunk_rows: int) -> RowChunks:
+    group = zarr.open_group(folder, mode="a")
+    array = arrays.create(
+        group, "a", shape=values.shape, dtype=values.dtype.name, chunk_rows=chunk_rows
+    )
+    array[...] = values
+    found = RowChunks.of(folder / "a")
+    assert found is not None
+    return found
+
+
+@given(
+    data=st.data(),
+    shape=SHAPES,
+    dtype=DTYPES,
+    chunk_rows=st.integers(1, 5),
+)
+def test_rows_in_any_order_are_those_that_were_written(
+    tmp_path_factory, data, shape, dtype, chunk_rows
+):
+    values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    chunks = written(tmp_path_factory.mktemp("chunks"), values, chunk_rows)
+    rows = np.array(data.draw(st.lists(st.integers(0, shape[0] - 1), max_size=12)), np.int64)
+    np.testing.assert_array_equal(chunks.read(rows), values[rows])
+    np.testing.assert_array_equal(chunks.read(), values)
+    assert chunks.read().dtype == values.dtype
+
+
+def test_an_array_without_rows_is_read(tmp_path):
+    chunks = written(tmp_path, np.zeros((0, 3), "float16"), 4)
+    assert chunks.read().shape == (0, 3)
+    chunks.verify()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"compressors": (ZstdCodec(), Crc32cCodec())},
+        {"compressors": None, "shards": (4, 3)},
+        {"compressors": None, "chunks": (2, 2)},
+        {"compressors": None, "serializer": BytesCodec(endian="big")},
+        {"compressors": None, "chunk_key_encoding": {"name": "default", "separator": "."}},
+    ],
+    ids=["compressed", "sharded", "parts of rows", "big-endian", "other names"],
+)
+def test_another_layout_is_left_to_zarr(tmp_path, how):
+    group = zarr.open_group(tmp_path, mode="w")
+    group.create_array("a", shape=(8, 3), dtype="float32", **{"chunks": (2, 3), **how})
+    assert RowChunks.of(tmp_path / "a") is None
+
+
+@pytest.fixture
+def chunks(tmp_path):
+    return written(tmp_path, np.arange(30, dtype="float32").reshape(10, 3), 4)
+
+
+def test_a_missing_chunk_is_named(chunks):
+    (chunks.path / "c" / "1" / "0").unlink()
+    np.testing.assert_array_equal(chunks.read(np.array([0, 9])), [[0, 1, 2], [27, 28, 29]])
+    with pytest.raises(StoreError, match="chunk 1 is missing"):
+        chunks.read(np.array([3, 4]))
+    with pytest.raises(StoreError, match="chunk 1 is missing"):
+        chunks.verify()
+
+
+def test_a_chunk_that_was_cut_short_is_named(chunks):
+    file = chunks.path / "c" / "0" / "0"
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(StoreError, match="chunk 0 is missing or torn"):
+        chunks.read()
+
+
+def test_one_changed_bit_is_found_on_request(chunks):
+    chunks.verify()
+    file = chunks.path / "c" / "2" / "0"
+    content = bytearray(file.read_bytes())
+    content[1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(StoreError, match="chunk 2"):
+        chunks.verify()
+
+
+def test_a_torn_description_is_a_value_error(chunks):
+    (chunks.path / "zarr.json").write_text('{"shape": [1')
+    with pytest.raises(ValueError, match=r"delimiter|Expecting"):
+        RowChunks.of(chunks.path)
+
+
+def test_a_chunk_is_opened_once_for_all_its_rows(chunks, monkeypatch):
+    opened = []
+    real = os.open
+    monkeypatch.setattr("os.open", lambda path, flags: opened.append(path) or real(path, flags))
+    chunks.read(np.array([0, 1, 3, 5, 9]))
+    assert [path.parent.name for path in opened] == ["0", "1", "2"]
