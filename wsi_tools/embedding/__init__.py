@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_tools.embedding.tiles import Rows, TileBatch, TileReader
+from wsi_tools.embedding.tiles import Develop, Rows, TileBatch, TileReader
 from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
 from wsi_tools.slide import Slide
@@ -17,10 +17,20 @@ from wsi_tools.store.features import FeatureWriter
 from wsi_tools.store.layout import CHUNK_ROWS
 from wsi_tools.tiling import TileGrid
 
-if TYPE_CHECKING:  # backbones import torch, which listing their cards does not need
-    from wsi_tools.embedding.backbones import Backbone
+__all__ = ["Column", "EmbedOptions", "Embedder", "Spent", "fill"]
 
-__all__ = ["Column", "EmbedOptions", "Spent", "fill"]
+
+class Embedder(Protocol):
+    """What turns tiles into features: a backbone, or one that looks at markers."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one tile's features: ``(D,)`` or ``(M, D)``."""
+        ...
+
+    def embed_pixels(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Embed a batch of B tiles, as read or as developed, into ``(B, *shape)``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,22 +38,24 @@ class EmbedOptions:
     """How tiles are embedded; nothing here changes which backbone or which tiles.
 
     Attributes:
-        batch_size: tiles per forward pass; batches never straddle a chunk, so that a resumed run
-            computes exactly what an uninterrupted one does.
+        batch_size: tiles that are read and embedded together; batches never straddle a chunk, so
+            that a resumed run computes exactly what an uninterrupted one does.
         readers: threads that read tiles ahead.
         most_unread: how many tiles may be unreadable; with more the slide fails.
+        develop: what the reading threads make of a batch of pixels; None leaves it as it is.
     """
 
     batch_size: int
     readers: int
     most_unread: float
+    develop: Develop | None = None
 
 
 @dataclass
 class Column:
     """One backbone and the features it fills; rows before `done` are committed."""
 
-    backbone: "Backbone"
+    backbone: Embedder
     features: FeatureWriter
     done: int = 0
 
@@ -85,7 +97,8 @@ def fill(
     """Embed the wanted tiles of a grid, decoding each once for all columns.
 
     Args:
-        slide: open; each reading thread takes a handle of its own.
+        slide: open; each reading thread takes a handle of its own. A multiplex slide shows the
+            channels that are wanted.
         grid: N tiles.
         columns: where to write; each goes on from its own `done`.
         wanted: (N,) bool; the rows of other tiles are zeros.
@@ -99,11 +112,11 @@ def fill(
     spent = Spent()
     begin = min(column.done for column in columns)
     plan = _Plan(wanted, begin, options.batch_size)
-    with TileReader(slide, grid, threads=options.readers) as reader:
+    with TileReader(slide, grid, threads=options.readers, develop=options.develop) as reader:
         batches = _timed(reader.batches(plan.batches()), spent)
         for first, last in plan.chunks():
             at_work = [column for column in columns if column.done < last]
-            rows = [np.zeros((last - first, each.backbone.width), np.float32) for each in at_work]
+            rows = [np.zeros((last - first, *each.backbone.shape), np.float32) for each in at_work]
             for batch in islice(batches, plan.batches_in(first, last)):
                 _embed(batch, first, at_work, rows, spent)
                 _refuse_too_many(slide, spent, options.most_unread)

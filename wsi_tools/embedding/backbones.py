@@ -41,7 +41,7 @@ class Backbone:
         module: (B, 3, px, px) → (B, width); in evaluation mode, channels last, without gradients.
         width: values per tile.
         weights: where they came from, and their hash.
-        transform: (B, H, W, 3) uint8 → what `module` takes.
+        transform: (B, H, W, 3) uint8, or planes as float32 → what `module` takes.
         device: where all of it happens.
         dtype: what `module` computes in, wherever that is safe.
     """
@@ -55,6 +55,11 @@ class Backbone:
     dtype: torch.dtype
 
     @property
+    def shape(self) -> tuple[int]:
+        """Of one tile's features: ``(width,)``."""
+        return (self.width,)
+
+    @property
     def precision(self) -> str:
         """``fp32``, ``bf16`` or ``fp16``."""
         return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
@@ -66,7 +71,7 @@ class Backbone:
 
     @torch.inference_mode()
     def embed(self, tiles: Tensor) -> Tensor:
-        """Tiles (B, H, W, 3) uint8 on the device → features (B, width) float32.
+        """Tiles as `TileTransform` takes them, on the device → features (B, width) float32.
 
         Raises:
             InputError: the model gives a map or a sequence per tile where a vector is wanted.
@@ -79,8 +84,8 @@ class Backbone:
             raise InputError(f"{self.card.name}: gives {shape} per tile, not {self.width} values")
         return features.float()
 
-    def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same for (B, H, W, 3) pixels in memory; in halves where the device is too small.
+    def embed_pixels(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """The same for pixels in memory; in halves where the device is too small.
 
         Raises:
             UnavailableError: not even one tile fits.
@@ -94,7 +99,7 @@ class Backbone:
         half = len(pixels) // 2
         return np.concatenate([self.embed_pixels(part) for part in np.split(pixels, [half])])
 
-    def _if_it_fits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    def _if_it_fits(self, pixels: NDArray[Any]) -> NDArray[np.float32] | None:
         """None where memory runs out: what the failed pass held is freed on the way back."""
         try:
             rows: NDArray[np.float32]

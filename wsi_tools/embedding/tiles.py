@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +19,8 @@ from wsi_tools.slide.sampling import read_box
 from wsi_tools.tiling import TileGrid
 
 Rows = NDArray[np.integer[Any]]
+Pixels = NDArray[Any]
+Develop = Callable[[Pixels], Pixels]
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,14 @@ class TileBatch:
 
     Attributes:
         rows: (B,) their rows in the grid, ascending.
-        pixels: (B, px, px, 3) uint8; zeros where a tile could not be read.
+        pixels: (B, px, px, C) in the slide's dtype, or what was developed from them; of zeros
+            where a tile could not be read.
         unread: the rows that could not be read, each with its reason.
         seconds: the time that one thread spent on it.
     """
 
     rows: Rows
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     unread: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -42,11 +45,20 @@ class TileReader:
     """Reads batches of tiles in the order asked for, some ahead, in threads with a handle each.
 
     At most `threads + 2` batches exist at a time, however large the slide.
+
+    Args:
+        slide: open; shows the channels that are wanted.
+        grid: the tiles.
+        threads: how many read.
+        develop: done by them to every batch, (B, px, px, C) in the slide's dtype.
     """
 
-    def __init__(self, slide: Slide, grid: TileGrid, *, threads: int) -> None:
+    def __init__(
+        self, slide: Slide, grid: TileGrid, *, threads: int, develop: Develop | None = None
+    ) -> None:
         self._slide = slide
         self._grid = grid
+        self._develop = develop
         self._ahead = threads + 2
         self._own = threading.local()
         self._handles = ExitStack()
@@ -76,17 +88,23 @@ class TileReader:
 
     def _read(self, rows: Rows) -> TileBatch:
         began = time.perf_counter()
-        px = self._grid.spec.px
-        pixels = np.zeros((len(rows), px, px, 3), np.uint8)
+        pixels = self._blank(len(rows))
         unread: dict[int, str] = {}
         for place, row in enumerate(rows):
             try:
                 pixels[place] = self._persistently(int(row))
             except SlideError as error:
                 unread[int(row)] = str(error)
+        if self._develop is not None:
+            pixels = self._develop(pixels)
         return TileBatch(rows, pixels, unread, time.perf_counter() - began)
 
-    def _persistently(self, row: int) -> NDArray[np.uint8]:
+    def _blank(self, tiles: int) -> Pixels:
+        px, channels = self._grid.spec.px, self._slide.info.channels
+        dtype = np.result_type(*(channel.dtype for channel in channels))
+        return np.zeros((tiles, px, px, len(channels)), dtype)
+
+    def _persistently(self, row: int) -> Pixels:
         """Read a tile; if that fails once more, with a new handle: disks far away stumble."""
         try:
             return self._tile(row)
@@ -98,7 +116,7 @@ class TileReader:
             self._let_go()
             raise
 
-    def _tile(self, row: int) -> NDArray[np.uint8]:
+    def _tile(self, row: int) -> Pixels:
         px = self._grid.spec.px
         return read_box(self._handle(), self._grid.box(row), (px, px), self._grid.level)
 

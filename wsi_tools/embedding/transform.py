@@ -1,8 +1,9 @@
 """From tiles as they were read to what a network takes: resized and normalised, on its device.
 
-The reference is Pillow's antialiased resize of 8-bit pixels, then (x / 255 - mean) / std. Resized
-pixels are Pillow's to the bit on every device: one grey level in four hundred pixels was seen to
-move features of a pretrained network by nearly a hundredth.
+The reference is Pillow's antialiased resize, then (x - mean) / std of 0…1. Resized 8-bit pixels are
+Pillow's to the bit on every device: one grey level in four hundred pixels was seen to move features
+of a pretrained network by nearly a hundredth. Planes of multiplex slides are resized by the same
+kernels in floating point, without rounding: their values have no grey levels.
 """
 
 from dataclasses import dataclass
@@ -32,14 +33,27 @@ class TileTransform:
             raise InputError(f"interpolation {self.interpolation!r} is not offered; use {offered}")
 
     def __call__(self, tiles: Tensor) -> Tensor:
-        """Tiles (B, H, W, 3) uint8 → (B, 3, px, px) float32, channels last, on the same device."""
-        tiles = resize(tiles, self.px, self.interpolation)  # (B, px, px, 3)
-        return self._normalise(tiles.permute(0, 3, 1, 2))  # channels last in memory
+        """Turn tiles into (B, 3, px, px) float32, channels last, on the same device.
 
-    def _normalise(self, images: Tensor) -> Tensor:
-        mean = torch.tensor(self.mean, device=images.device).mul_(255)[:, None, None]  # (3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).mul_(255)[:, None, None]
-        pixels = images.to(torch.float32, memory_format=torch.channels_last)
+        Args:
+            tiles: (B, H, W, 3) uint8; or (B, H, W, 1 or 3) float32 of 0…1, whose one plane stands
+                for red, green and blue.
+        """
+        if tiles.is_floating_point():
+            return self._of_planes(tiles)
+        tiles = resize(tiles, self.px, self.interpolation)  # (B, px, px, 3)
+        return self._normalise(tiles.permute(0, 3, 1, 2), 255)  # channels last in memory
+
+    def _of_planes(self, tiles: Tensor) -> Tensor:
+        planes = tiles.permute(0, 3, 1, 2)  # (B, 1 or 3, H, W)
+        if planes.shape[2:] != (self.px, self.px):
+            planes = resample_planes(planes, self.px, self.interpolation)
+        return self._normalise(planes.expand(-1, 3, -1, -1), 1)
+
+    def _normalise(self, images: Tensor, white: int) -> Tensor:
+        mean = torch.tensor(self.mean, device=images.device).mul_(white)[:, None, None]  # (3, 1, 1)
+        std = torch.tensor(self.std, device=images.device).mul_(white)[:, None, None]
+        pixels = images.to(torch.float32, memory_format=torch.channels_last, copy=True)
         return pixels.sub_(mean).div_(std)
 
 
@@ -65,6 +79,15 @@ def resample(tiles: Tensor, px: int, interpolation: str) -> Tensor:
     return images.permute(0, 2, 3, 1)
 
 
+def resample_planes(planes: Tensor, px: int, interpolation: str) -> Tensor:
+    """Planes (B, C, H, W) float32 → (B, C, px, px) float32, as Pillow resizes its mode F."""
+    height, width = planes.shape[-2:]
+    across = _shares(width, px, interpolation).to(planes.device)  # (px, W)
+    down = _shares(height, px, interpolation).to(planes.device)  # (px, H)
+    narrow = (planes.double() @ across.T).float()  # (B, C, H, px)
+    return (down @ narrow.double()).float()
+
+
 _FIXED_POINT = 2**22  # Pillow's weights are integers over this; exact in double precision
 
 
@@ -74,14 +97,19 @@ def _to_8_bit(sums: Tensor) -> Tensor:
 
 
 def _weights(size_in: int, size_out: int, interpolation: str) -> Tensor:
-    """What each pixel read gives to each pixel made: (size_out, size_in) float64 integers."""
+    """The shares as Pillow takes them for 8 bits: (size_out, size_in) float64 integers."""
+    shares = _shares(size_in, size_out, interpolation)
+    return shares.sign() * (shares.abs() * _FIXED_POINT + 0.5).floor()
+
+
+def _shares(size_in: int, size_out: int, interpolation: str) -> Tensor:
+    """What each pixel read gives to each pixel made: (size_out, size_in) float64, rows of sum 1."""
     scale = size_in / size_out
     centres = (torch.arange(size_out, dtype=torch.float64) + 0.5) * scale
     pixels = torch.arange(size_in, dtype=torch.float64) + 0.5
     distances = (pixels - centres[:, None]) / max(scale, 1.0)  # (size_out, size_in)
     weights = _KERNELS[interpolation](distances.abs())
-    weights = weights / weights.sum(dim=1, keepdim=True)
-    return weights.sign() * (weights.abs() * _FIXED_POINT + 0.5).floor()
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def _triangle(distance: Tensor) -> Tensor:

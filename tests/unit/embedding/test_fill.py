@@ -18,7 +18,7 @@ from wsi_tools.tissue import PRESETS, segment
 class MeanColour:
     """A backbone whose three features are a tile's mean colour; notes what it was given."""
 
-    width: int = 3
+    shape: tuple = (3,)
 
     def __post_init__(self):
         self.sizes = []

@@ -9,7 +9,7 @@ import pytest
 
 from wsi_tools.embedding.tiles import TileReader
 from wsi_tools.errors import SlideError
-from wsi_tools.slide import Bounds, Layout, Level, SlideInfo
+from wsi_tools.slide import Bounds, Channel, Layout, Level, SlideInfo
 from wsi_tools.tiling import TileGrid, TileSpec
 
 PX = 16
@@ -21,7 +21,7 @@ INFO = SlideInfo(
     resolutions=(),
     resolution=None,
     bounds=Bounds(0, 0, PX * 100, PX),
-    channels=(),
+    channels=tuple(Channel(index, name, "uint8") for index, name in enumerate(("r", "g", "b"))),
     layout=Layout((PX, PX), "none"),
     objective_power=None,
     tried=(),
