@@ -63,3 +63,31 @@ def test_the_tiles_themselves_are_left_alone():
 def test_an_interpolation_that_is_not_offered_is_refused():
     with pytest.raises(InputError, match="interpolation 'lanczos' is not offered"):
         TileTransform(4, (0.5,) * 3, (0.5,) * 3, "lanczos")
+
+
+@pytest.mark.parametrize("side", [256, 280, 200])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_planes_are_resized_as_pillow_resizes_its_mode_f(side, interpolation):
+    plane = np.random.default_rng(2).random((side, side), np.float32)
+    reference = np.array(Image.fromarray(plane).resize((224, 224), FILTERS[interpolation]))
+    planes = torch.from_numpy(plane)[None, :, :, None]
+    values = TileTransform(224, (0.0,) * 3, (1.0,) * 3, interpolation)(planes)
+    np.testing.assert_allclose(values[0, 0], reference, rtol=0, atol=1e-7)  # the last bit of 0…1
+
+
+def test_one_plane_stands_for_red_green_and_blue():
+    plane = torch.full((1, 2, 2, 1), 0.5)
+    values = TileTransform(2, (0.5, 0.4, 0.3), (0.1, 0.2, 0.4))(plane)
+    torch.testing.assert_close(values[0, :, 1, 1], torch.tensor([0.0, 0.5, 0.5]))
+
+
+def test_planes_of_whole_grey_levels_become_what_8_bit_pixels_become():
+    tiles = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
+    transform = TileTransform(8, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    torch.testing.assert_close(transform(tiles.float() / 255), transform(tiles))
+
+
+def test_planes_themselves_are_left_alone():
+    planes = torch.full((1, 4, 4, 3), 0.9)
+    TileTransform(4, (0.5,) * 3, (0.5,) * 3)(planes)
+    assert (planes == 0.9).all()
