@@ -166,10 +166,11 @@ _PLAIN = string.ascii_letters + string.digits + "-._"
 _LONGEST_KEY = 200  # bytes; file systems stop at 255 and a store adds ".", ".part" and "@PANEL"
 
 
-def feature_key(name: str) -> str:
+def feature_key(name: str, panel: str = "") -> str:
     """The name of a backbone's array in a store: ``hf-hub:ORG/NAME`` is ``hf-hub=ORG+NAME``.
 
     A name of letters, digits, ``-``, ``.`` and ``_`` stays as it is. `name_of_key` reverses it.
+    Features of markers have ``@`` and the panel behind it.
 
     Raises:
         InputError: the key would be too long for a file system.
@@ -179,11 +180,12 @@ def feature_key(name: str) -> str:
         raise InputError(
             f"{name}: too long to name an array after; link the folder to a short path"
         )
-    return key
+    return f"{key}@{panel}" if panel else key
 
 
 def name_of_key(key: str) -> str:
-    """The name of the backbone that `feature_key` wrote as this key."""
+    """The name of the backbone that `feature_key` wrote as this key; a panel's ``@`` ends it."""
+    key = key.partition("@")[0]
     for character, sign in _READABLE.items():
         key = key.replace(sign, character)
     return unquote(key.replace("~", "%"))

@@ -40,9 +40,9 @@ def colours_of(channels_as: str) -> tuple[str, ...]:
 class MarkerBackbone:
     """A backbone that looks at the markers of a tile.
 
-    The network sees B·P grey pictures at once, P being the markers that a slide has. A marker that
-    it lacks is not looked at: black is what a stain without signal looks like. Its features are
-    zeros where every slide has as many markers, and it is left out of the mean.
+    The network sees B·P grey pictures at once, P being the markers that the slide has. A marker
+    that it lacks is not looked at, for black is what a stain without signal looks like: its
+    features are zeros, and it has no part in the mean.
 
     Attributes:
         backbone: takes colours.
@@ -61,16 +61,16 @@ class MarkerBackbone:
         return shape_of(self.way, len(self.present), self.backbone.width)
 
     def embed_pixels(self, planes: Planes) -> NDArray[np.float32]:
-        """Planes (B, P, H, W) float32 of 0…1 → features (B, *shape) float32.
+        """Planes (B, M, H, W) float32 of 0…1 → features (B, *shape) float32.
 
         Raises:
             UnavailableError: the device has no memory for one picture.
         """
         if self.way == "rgb":
             return self.backbone.embed_pixels(np.ascontiguousarray(np.moveaxis(planes, 1, 3)))
-        greys = planes.reshape(-1, *planes.shape[2:], 1)  # (B·P, H, W, 1)
-        rows = self.backbone.embed_pixels(greys)  # (B·P, D)
-        return self._arranged(rows.reshape(*planes.shape[:2], -1))
+        seen = planes if all(self.present) else planes[:, self.present]  # (B, P, H, W)
+        rows = self.backbone.embed_pixels(seen.reshape(-1, *seen.shape[2:], 1))  # (B·P, D)
+        return self._arranged(rows.reshape(*seen.shape[:2], -1))
 
     def _arranged(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (B, P, D) of what is there → (B, *shape)."""

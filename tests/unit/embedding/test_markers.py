@@ -17,35 +17,35 @@ class Greys:
         return np.stack([means, np.full(len(pixels), pixels.shape[3])], axis=1).astype(np.float32)
 
 
-PLANES = np.arange(2 * 3 * 1 * 1, dtype=np.float32).reshape(2, 3, 1, 1)  # tiles 0 1 2 and 3 4 5
+PLANES = np.array([[0, 7, 2], [3, 8, 4]], np.float32)[:, :, None, None]  # (2, 3, 1, 1)
 
 
 def embedded(way, present=(True, True, True)):
-    return MarkerBackbone(Greys(), way, present).embed_pixels(PLANES[:, : sum(present)])
+    return MarkerBackbone(Greys(), way, present).embed_pixels(PLANES)
 
 
 def test_every_marker_is_a_grey_picture_of_its_own():
-    expected = [[[0, 1], [1, 1], [2, 1]], [[3, 1], [4, 1], [5, 1]]]
+    expected = [[[0, 1], [7, 1], [2, 1]], [[3, 1], [8, 1], [4, 1]]]
     np.testing.assert_array_equal(embedded("per-channel"), expected)
 
 
 def test_concatenated_markers_stand_in_the_panels_order():
-    np.testing.assert_array_equal(embedded("concat"), [[0, 1, 1, 1, 2, 1], [3, 1, 4, 1, 5, 1]])
+    np.testing.assert_array_equal(embedded("concat"), [[0, 1, 7, 1, 2, 1], [3, 1, 8, 1, 4, 1]])
 
 
 def test_the_mean_is_that_of_the_markers_features():
-    np.testing.assert_array_equal(embedded("mean"), [[1, 1], [4, 1]])
+    np.testing.assert_array_equal(embedded("mean"), [[3, 1], [5, 1]])
 
 
 def test_three_markers_as_colours_are_one_picture():
-    np.testing.assert_array_equal(embedded("rgb"), [[1, 3], [4, 3]])
+    np.testing.assert_array_equal(embedded("rgb"), [[3, 3], [5, 3]])
 
 
 def test_a_marker_that_is_not_there_is_zeros_and_no_part_of_the_mean():
     here = (True, False, True)
-    expected = [[[0, 1], [0, 0], [1, 1]], [[3, 1], [0, 0], [4, 1]]]
+    expected = [[[0, 1], [0, 0], [2, 1]], [[3, 1], [0, 0], [4, 1]]]
     np.testing.assert_array_equal(embedded("per-channel", here), expected)
-    np.testing.assert_array_equal(embedded("mean", here), [[0.5, 1], [3.5, 1]])
+    np.testing.assert_array_equal(embedded("mean", here), [[1, 1], [3.5, 1]])
 
 
 def test_colours_are_named_in_their_order():
