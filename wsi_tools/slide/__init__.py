@@ -1,14 +1,14 @@
 """Slides: what every reader gives, the readers by name, and how one is opened."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from wsi_tools.registry import Registry
 from wsi_tools.slide.info import Bounds, Channel, Layout, Level, Resolution, SlideInfo
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
@@ -29,6 +29,7 @@ READERS = Registry(
         "openslide": "wsi_tools.slide.openslide:OpenSlideReader",
         "tiffslide": "wsi_tools.slide.tiffslide:TiffSlideReader",
         "image": "wsi_tools.slide.image:ImageReader",
+        "ome": "wsi_tools.slide.multiplex_tiff:MultiplexTiffReader",
     },
 )
 
@@ -38,16 +39,31 @@ class Slide(Protocol):
 
     info: SlideInfo
 
-    def read(self, x: int, y: int, width: int, height: int, level: int) -> "NDArray[np.uint8]":
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> "NDArray[Any]":
         """Read a rectangle of one level; x, y, width and height are pixels of that level.
 
-        Whatever lies outside the slide, or is transparent, is white.
+        Whatever lies outside the slide is white, or zero in a multiplex slide; what is transparent
+        is white.
 
         Returns:
-            uint8 (height, width, 3), red first.
+            uint8 (height, width, 3), red first; of a multiplex slide (height, width, channels) in
+            the file's own dtype, which is uint8, uint16 or float32, one plane per `info.channels`.
 
         Raises:
             SlideError: the pixels cannot be decoded; the handle may be unusable from then on.
+        """
+        ...
+
+    def only(self, channels: Sequence[int]) -> "Slide":
+        """Give a fresh handle that shows these of `info.channels`, in this order.
+
+        No other channel is decoded. A handle that is reopened keeps the choice.
+
+        Args:
+            channels: places in `info.channels`.
+
+        Raises:
+            InputError: the slide is no multiplex one, or has no channel at such a place.
         """
         ...
 

@@ -23,11 +23,19 @@ class Level:
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel: its place, the name the file gives it, and its dtype as numpy writes it."""
+    """One channel.
+
+    Attributes:
+        index: its place in the file.
+        name: as the file gives it; "channel-0" and so on where it gives none.
+        dtype: as numpy writes it.
+        exposure_ms: for how long light was gathered, in milliseconds, where the file says so.
+    """
 
     index: int
     name: str
     dtype: str
+    exposure_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,13 @@ class SlideInfo:
         resolutions: every candidate for the pixel size, the strongest first.
         resolution: the first candidate that is not refused; None where there is none.
         bounds: the scanned rectangle; the whole of level 0 where the file names none.
-        channels: red, green and blue for brightfield.
+        channels: what `Slide.read` gives, in its order; red, green and blue for brightfield.
         layout: how level 0 is stored.
         objective_power: as the file states it; reported, never turned into a pixel size.
         tried: (reader, reason) for each reader that was asked first and could not open it.
         warnings: what a person should know before trusting the slide.
         fingerprint: the same for the same bytes, wherever the file lies.
+        multiplex: each channel is a marker of its own; False for red, green and blue.
     """
 
     path: Path
@@ -98,6 +107,7 @@ class SlideInfo:
     tried: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     fingerprint: str
+    multiplex: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 The rule of `auto`: the readers are asked in an order that the file's own tags decide, and the first
 that opens the file *and decodes a pixel of its first and of its last level* reads it.
 
+* multi-channel TIFF: ome alone (OpenSlide would show its first channel as brightfield)
 * OME-TIFF: tiffslide, openslide, image (OpenSlide does not see the pyramid below its first picture)
 * TIFF without tiles: openslide, image, tiffslide (a strip is decoded whole: once is enough)
 * everything else: openslide, tiffslide, image
@@ -12,29 +13,31 @@ recorded in the slide's info with every reason why another did not, and is never
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_tools.errors import SlideError
+from wsi_tools.errors import InputError, SlideError
 from wsi_tools.slide import READERS
 from wsi_tools.slide.geometry import pyramid
-from wsi_tools.slide.info import Bounds, Resolution, SlideInfo
-from wsi_tools.slide.reader import Facts, Reader
+from wsi_tools.slide.info import Bounds, Channel, Resolution, SlideInfo
+from wsi_tools.slide.reader import Facts, MultiplexReader, Reader
 from wsi_tools.slide.resolution import conflicts, ranked, winner
-from wsi_tools.slide.tiff import survey_if_tiff
+from wsi_tools.slide.tiff import is_multiplex, survey_if_tiff
 
 __all__ = ["OpenedSlide", "auto_order", "fingerprint", "open_with"]
 
 Pixels = NDArray[np.uint8]
 Tried = tuple[tuple[str, str], ...]
 
+BRIGHTFIELD = ("openslide", "tiffslide", "image")
+MULTIPLEX = ("ome",)
 WINDOW_BYTES = 64 * 1024
 WHITE = 255
 LONGEST_REASON = 200  # characters; some decoders quote half the file
@@ -67,8 +70,8 @@ class OpenedSlide:
         self.info = info
         self._reader: Reader | None = reader
 
-    def read(self, x: int, y: int, width: int, height: int, level: int) -> Pixels:
-        """Read a rectangle in pixels of the level: uint8 (height, width, 3), white outside.
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[Any]:
+        """Read a rectangle in pixels of the level; see `wsi_tools.slide.Slide.read`.
 
         Raises:
             SlideError: the pixels cannot be decoded, or the slide was closed.
@@ -78,22 +81,28 @@ class OpenedSlide:
         top, bottom = max(y, 0), min(y + height, rows)
         if (left, top, right, bottom) == (x, y, x + width, y + height):
             return self._decoded(x, y, width, height, level)
-        canvas = np.full((height, width, 3), WHITE, np.uint8)
+        canvas = self._blank(width, height)
         if left < right and top < bottom:
             inside = self._decoded(left, top, right - left, bottom - top, level)
             canvas[top - y : bottom - y, left - x : right - x] = inside
         return canvas
 
+    def only(self, channels: Sequence[int]) -> "OpenedSlide":
+        """Give a fresh handle that shows these channels; see `wsi_tools.slide.Slide.only`."""
+        shown = tuple(_channel(self.info, place) for place in channels)
+        reader = self._opened()
+        if not isinstance(reader, MultiplexReader):
+            raise InputError(
+                f"{self.info.path.name}: {self.info.reader} reads all channels or none"
+            )
+        return self._again(
+            reader, lambda: reader.only(channels), replace(self.info, channels=shown)
+        )
+
     def reopen(self) -> "OpenedSlide":
         """Give a fresh handle on the same file, through the same reader."""
         reader = self._opened()
-        try:
-            return OpenedSlide(self.info, reader.reopen())
-        except reader.failures as error:
-            raise SlideError(
-                f"{self.info.path.name}: {self.info.reader} cannot open it again "
-                f"({one_line(error, self.info.path)}); has the file changed?"
-            ) from error
+        return self._again(reader, reader.reopen, self.info)
 
     def close(self) -> None:
         """Let go of the file; may be called twice."""
@@ -112,10 +121,29 @@ class OpenedSlide:
     ) -> None:
         self.close()
 
-    def _decoded(self, x: int, y: int, width: int, height: int, level: int) -> Pixels:
+    def _again(
+        self, reader: Reader, opened: Callable[[], Reader], info: SlideInfo
+    ) -> "OpenedSlide":
+        try:
+            return OpenedSlide(info, opened())
+        except reader.failures as error:
+            raise SlideError(
+                f"{self.info.path.name}: {self.info.reader} cannot open it again "
+                f"({one_line(error, self.info.path)}); has the file changed?"
+            ) from error
+
+    def _blank(self, width: int, height: int) -> NDArray[Any]:
+        if not self.info.multiplex:
+            return np.full((height, width, 3), WHITE, np.uint8)
+        channels = self.info.channels
+        planes = np.zeros((len(channels), height, width), channels[0].dtype)
+        return planes.transpose(1, 2, 0)  # as readers give them: each plane in one piece
+
+    def _decoded(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[Any]:
         reader = self._opened()
         try:
-            return on_white(reader.read(x, y, width, height, level))
+            pixels = reader.read(x, y, width, height, level)
+            return pixels if self.info.multiplex else on_white(pixels)
         except reader.failures as error:
             raise SlideError(
                 f"{self.info.path.name}: {self.info.reader} cannot decode {width} × {height} "
@@ -149,12 +177,14 @@ def open_with(path: Path, *, reader: str, stated: StatedMpp) -> OpenedSlide:
 def auto_order(path: Path) -> tuple[str, ...]:
     """The readers in the order in which `auto` asks them for this file."""
     tiff = survey_if_tiff(path)
-    first = ("openslide", "tiffslide", "image")
-    if tiff is not None and tiff.is_ome:
+    first: tuple[str, ...] = BRIGHTFIELD
+    if tiff is not None and is_multiplex(tiff):
+        first = MULTIPLEX
+    elif tiff is not None and tiff.is_ome:
         first = ("tiffslide", "openslide", "image")
     elif tiff is not None and tiff.layout.tile_px is None:
         first = ("openslide", "image", "tiffslide")
-    return (*first, *sorted(set(READERS) - set(first)))
+    return (*first, *sorted(set(READERS) - {*BRIGHTFIELD, *MULTIPLEX}))
 
 
 def fingerprint(path: Path) -> str:
@@ -221,9 +251,18 @@ def _info(path: Path, name: str, facts: Facts, stated: StatedMpp, tried: Tried) 
         layout=facts.layout,
         objective_power=facts.objective_power,
         tried=tried,
-        warnings=(*conflicts(candidates), *_left_out(facts, len(levels))),
+        warnings=(*facts.warnings, *conflicts(candidates), *_left_out(facts, len(levels))),
         fingerprint=fingerprint(path),
+        multiplex=facts.multiplex,
     )
+
+
+def _channel(info: SlideInfo, place: int) -> Channel:
+    if not info.multiplex:
+        raise InputError(f"{info.path.name}: brightfield; only multiplex slides' channels part")
+    if not 0 <= place < len(info.channels):
+        raise InputError(f"{info.path.name}: no channel {place}; it has {len(info.channels)}")
+    return info.channels[place]
 
 
 def _left_out(facts: Facts, kept: int) -> tuple[str, ...]:

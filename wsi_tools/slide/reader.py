@@ -2,22 +2,31 @@
 
 A reader is a class called with a path. It decodes rectangles that lie inside a level, as the file
 holds them; `wsi_tools.slide.opening` adds everything around that: white outside the slide and under
-transparency, the resolution's priority, errors in one line. To add a format, write such a class and
-name it in `READERS`, or in an entry point of the group ``wsi_tools.readers``.
+transparency (zero in a multiplex slide), the resolution's priority, errors in one line. To add a
+format, write such a class and name it in `READERS`, or in an entry point of the group
+``wsi_tools.readers``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from wsi_tools.errors import SlideError
 from wsi_tools.slide.info import Bounds, Channel, Layout, Resolution
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_DECODED_PX", "RGB", "Facts", "Reader", "refuse_oversized", "refuse_piece"]
+__all__ = [
+    "MAX_DECODED_PX",
+    "RGB",
+    "Facts",
+    "MultiplexReader",
+    "Reader",
+    "refuse_oversized",
+    "refuse_piece",
+]
 
 MAX_DECODED_PX = 100_000_000  # a plain image, tile or strip is decoded whole: 300 MB of colour
 MAX_SIDE_PX = 2**31 - 1  # coordinates are stored as int32
@@ -36,6 +45,8 @@ class Facts:
         bounds: the scanned rectangle, where the file names one.
         objective_power: as stated.
         channels: red, green and blue, unless the reader says otherwise.
+        multiplex: each channel is a marker of its own, of the file's own dtype.
+        warnings: what a person should know before trusting the slide.
     """
 
     vendor: str
@@ -45,6 +56,8 @@ class Facts:
     bounds: Bounds | None = None
     objective_power: float | None = None
     channels: tuple[Channel, ...] = RGB
+    multiplex: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class Reader(Protocol):
@@ -57,10 +70,11 @@ class Reader(Protocol):
 
     def __init__(self, path: Path) -> None: ...
 
-    def read(self, x: int, y: int, width: int, height: int, level: int) -> "NDArray[np.uint8]":
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> "NDArray[Any]":
         """Decode a rectangle inside the level: uint8 (height, width, 3), or 4 with straight alpha.
 
-        All numbers are pixels of the level. The array may be a read-only view.
+        Of a multiplex slide (height, width, channels) in the file's own dtype. All numbers are
+        pixels of the level. The array may be a read-only view.
         """
         ...
 
@@ -70,6 +84,15 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Let go of the file; called once."""
+        ...
+
+
+@runtime_checkable
+class MultiplexReader(Reader, Protocol):
+    """A reader whose channels can be chosen; those that were not are never decoded."""
+
+    def only(self, channels: Sequence[int]) -> "MultiplexReader":
+        """Give a reader of its own that shows these of its channels, in this order."""
         ...
 
 

@@ -19,7 +19,8 @@ CONFLICT = 0.01  # relative; above it two statements are about different pixels
 FALLBACK = "--mpp-fallback"
 UM_PER_UNIT: Mapping[str, float] = {
     "nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "in": 25_400.0,
-    "inch": 25_400.0, "centimeter": 1e4,
+    "inch": 25_400.0, "centimeter": 1e4, "micron": 1.0, "micrometer": 1.0, "nanometer": 1e-3,
+    "millimeter": 1e3,
 }  # fmt: skip
 
 
@@ -30,17 +31,21 @@ def from_per_unit(source: str, x: float, y: float, unit: str) -> tuple[Resolutio
 
 
 def from_text(
-    source: str, x: str | None, y: str | None, unit: str = "µm"
+    source: str, x: str | None, y: str | None, unit: str = "µm", unit_y: str | None = None
 ) -> tuple[Resolution, ...]:
-    """Read lengths per pixel as a file writes them; nothing where they are absent or no numbers."""
-    um = UM_PER_UNIT.get(unit)
+    """Read lengths per pixel as a file writes them; nothing where they are absent or no numbers.
+
+    Where y is absent it is as x; its unit is that of x unless it is given.
+    """
+    units = UM_PER_UNIT.get(unit), UM_PER_UNIT.get(unit_y if unit_y and y else unit)
     try:
         sizes = float(x or "nan"), float(y or x or "nan")
     except ValueError:
         return ()
-    if um is None or not all(0 < size < float("inf") for size in sizes):
+    if None in units or not all(0 < size < float("inf") for size in sizes):
         return ()
-    return (judged(Resolution(source, sizes[0] * um, sizes[1] * um)),)
+    mpp_x, mpp_y = (size * um for size, um in zip(sizes, units, strict=True) if um)
+    return (judged(Resolution(source, mpp_x, mpp_y)),)
 
 
 def stated(source: str, mpp: float | None) -> tuple[Resolution, ...]:

@@ -2,13 +2,14 @@
 
 The filter: an output pixel is the mean of the slide area it covers, every source pixel weighted by
 the part of it inside. Where the output is finer than the source, that area is widened to one source
-pixel about its centre, which is linear interpolation. Values are rounded to floor(x + 0.5).
+pixel about its centre, which is linear interpolation. Whole numbers are rounded to floor(x + 0.5),
+floating-point values not at all.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -22,10 +23,12 @@ __all__ = ["read_box"]
 Box = tuple[float, float, float, float]
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
+Native = NDArray[Any]
 
 BLOCK_PX = 32  # output pixels per matrix product: wide enough for BLAS, narrow enough for the band
 SNAP = 1e-6  # px of a level; an edge this near to a whole pixel lies on it
 HALF = 0.5 + 1e-4  # float32 noise must not round a tie down; 1/64² is the next value below a tie
+HALF_16 = 0.5 + 1e-7  # the same of float64, whose noise on a uint16 is 1e-11
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class _Axis:
     def _centre(self, index: int) -> float:
         return self.start + (index + 0.5) * self.step
 
-    def bands(self) -> Iterator[tuple[slice, slice, Planes]]:
+    def bands(self) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
         """Yield (output pixels, source pixels, weights (outputs, sources)), block by block."""
         for begin in range(0, self.count, BLOCK_PX):
             out = np.arange(begin, min(begin + BLOCK_PX, self.count))
@@ -73,11 +76,11 @@ class _Axis:
             yield (
                 slice(begin, begin + len(out)),
                 slice(lowest, highest),
-                weights.astype(np.float32),
+                weights,
             )
 
 
-def read_box(slide: "Slide", box: Box, size_px: tuple[int, int], level: int) -> Pixels:
+def read_box(slide: "Slide", box: Box, size_px: tuple[int, int], level: int) -> Native:
     """Read the rectangle `box` of level 0 as a picture of `size_px`, sampled from one level.
 
     Args:
@@ -87,7 +90,8 @@ def read_box(slide: "Slide", box: Box, size_px: tuple[int, int], level: int) -> 
         level: the level whose pixels are averaged.
 
     Returns:
-        uint8 (height, width, 3); what lies outside the slide is white.
+        uint8 (height, width, 3); what lies outside the slide is white. Of a multiplex slide
+        (height, width, channels) in the slide's dtype, zero outside.
 
     Raises:
         SlideError: the pixels cannot be decoded.
@@ -98,7 +102,49 @@ def read_box(slide: "Slide", box: Box, size_px: tuple[int, int], level: int) -> 
         for start, length, count in zip(box[:2], box[2:], size_px, strict=True)
     )
     source = slide.read(x.first, y.first, x.end - x.first, y.end - y.first, level)
-    return _resampled(source, x, y)
+    is_colour = source.dtype == np.uint8 and source.shape[2] == 3
+    return _resampled(source, x, y) if is_colour else _resampled_planes(source, x, y)
+
+
+def _resampled_planes(source: Native, x: _Axis, y: _Axis) -> Native:
+    """As `_resampled`, for any number of channels of any dtype; (h, w, C) plane after plane."""
+    factor = x.factor if x.factor == y.factor else 0
+    if factor == 1:
+        return source
+    planes = np.ascontiguousarray(source.transpose(2, 0, 1))  # (C, height, width)
+    if factor and np.issubdtype(planes.dtype, np.integer):
+        small = _block_mean_exact(planes, factor)
+    else:
+        small = _rounded_to(_area_mean_planes(planes, x, y), planes.dtype)
+    return small.transpose(1, 2, 0)
+
+
+def _area_mean_planes(planes: Native, x: _Axis, y: _Axis) -> Native:
+    """Float planes (C, outputs, outputs); uint16 needs float64 to be exact at a tie."""
+    kind = np.float64 if planes.dtype == np.uint16 else np.float32
+    planes = planes.astype(kind, copy=False)
+    narrow = np.empty((*planes.shape[:2], x.count), kind)
+    for out, within, weights in x.bands():
+        narrow[..., out] = planes[..., within] @ weights.T.astype(kind)  # (C, height, outputs)
+    small = np.empty((len(planes), y.count, x.count), kind)
+    for out, within, weights in y.bands():
+        small[:, out] = weights.astype(kind) @ narrow[:, within]  # (C, outputs, width)
+    return small
+
+
+def _block_mean_exact(planes: Native, factor: int) -> Native:
+    """floor(mean + 0.5) of blocks of whole pixels, in whole numbers."""
+    rows = sum(planes[:, at::factor].astype(np.uint32) for at in range(factor))
+    total = sum(np.asarray(rows)[:, :, at::factor] for at in range(factor))
+    area = factor * factor
+    mean: Native = ((2 * np.asarray(total) + area) // (2 * area)).astype(planes.dtype)
+    return mean
+
+
+def _rounded_to(values: Native, dtype: np.dtype[Any]) -> Native:
+    if not np.issubdtype(dtype, np.integer):
+        return values
+    return (values + (HALF_16 if dtype == np.uint16 else np.float32(HALF))).astype(dtype)
 
 
 def _resampled(source: Pixels, x: _Axis, y: _Axis) -> Pixels:
@@ -116,10 +162,11 @@ def _area_mean(source: Pixels, x: _Axis, y: _Axis) -> Pixels:
         planes[channel] = plane
     narrow = np.empty((channels, height, x.count), np.float32)
     for out, within, weights in x.bands():
-        narrow[:, :, out] = planes[:, :, within] @ weights.T  # (colours, height, outputs)
+        columns = weights.astype(np.float32).T
+        narrow[:, :, out] = planes[:, :, within] @ columns  # (colours, height, outputs)
     small = np.empty((channels, y.count, x.count), np.float32)
     for out, within, weights in y.bands():
-        small[:, out] = weights @ narrow[:, within]  # (colours, outputs, width)
+        small[:, out] = weights.astype(np.float32) @ narrow[:, within]  # (colours, outputs, width)
     merged: Pixels = cv2.merge(list(_rounded(small)))
     return merged
 

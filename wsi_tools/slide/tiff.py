@@ -7,17 +7,29 @@ opens a TIFF before its shape has been looked at here.
 import struct
 import zlib
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import tifffile
 
 from wsi_tools.errors import SlideError
 from wsi_tools.slide.info import Layout, Resolution
-from wsi_tools.slide.resolution import from_per_unit, from_text
+from wsi_tools.slide.ome_xml import described
+from wsi_tools.slide.resolution import from_per_unit
 
-__all__ = ["DECODING_FAILURES", "Survey", "refuse_unless_brightfield", "survey", "survey_if_tiff"]
+__all__ = [
+    "DECODING_FAILURES",
+    "FLUORESCENT_COLOURS",
+    "Survey",
+    "is_multiplex",
+    "largest_series",
+    "ratio",
+    "refuse_unless_brightfield",
+    "survey",
+    "survey_if_tiff",
+    "surveyed",
+]
 
 # A hostile file reaches each of these somewhere inside tifffile or a codec; SlideError is among
 # them as a ValueError.
@@ -28,6 +40,11 @@ DECODING_FAILURES = (
 RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 EMISSION_WAVELENGTH = 65451  # NDPI tag; zero or absent in brightfield
 TRESTLE_SOFTWARE = "MedScan"
+GREY = ("minisblack", "miniswhite")
+FLUORESCENT_COLOURS = (
+    "a fluorescence scan coded as dark colours, of which JPEG kept no true intensity; export its "
+    "channels as OME-TIFF"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,7 @@ class Survey:
         piece_px: (width, height) of the largest tile or strip that is decoded whole.
         resolutions: what OME-XML and the resolution tags state.
         is_ome: the description is OME-XML.
+        is_qpi: written by a PerkinElmer or Akoya scanner (QPTIFF).
         is_ndpi: strips with restart markers, which look like one piece and are not.
         composed: tiles overlap (Ventana, Trestle) or regions lie on a wider canvas (Leica), so
             that the tiles as stored are not the slide.
@@ -59,9 +77,21 @@ class Survey:
     piece_px: tuple[int, int]
     resolutions: tuple[Resolution, ...]
     is_ome: bool
+    is_qpi: bool
     is_ndpi: bool
     composed: bool
     fluorescence: bool
+
+    @property
+    def samples(self) -> int:
+        """How many values a pixel of one page has."""
+        return dict(zip(self.axes, self.shape, strict=True)).get("S", 1)
+
+    @property
+    def planes(self) -> int:
+        """How many pages the picture has."""
+        sides = zip(self.axes, self.shape, strict=True)
+        return prod(length for axis, length in sides if axis not in "YXS")
 
 
 def survey_if_tiff(path: Path) -> Survey | None:
@@ -80,8 +110,29 @@ def survey(path: Path) -> Survey:
         tifffile.TiffFileError: it is no TIFF.
     """
     with tifffile.TiffFile(path) as tiff:
-        index = _largest(tiff)
-        return _described(tiff, index, tiff.series[index])
+        return surveyed(tiff)
+
+
+def surveyed(tiff: Any) -> Survey:
+    """Survey a file that tifffile has open; see `survey`."""
+    index = largest_series(tiff)
+    return _described(tiff, index, tiff.series[index])
+
+
+def is_multiplex(seen: Survey) -> bool:
+    """Whether each channel is a marker: several planes, or values that are no colours.
+
+    One grey plane is a marker where a microscope's format holds it; elsewhere it may be a mask.
+    Three or four bytes per pixel are colours, whatever the photometric tag says.
+    """
+    if seen.fluorescence or seen.composed or seen.is_ndpi:
+        return False
+    if seen.planes > 1:
+        return True
+    if seen.samples == 1:
+        return seen.is_ome or seen.is_qpi
+    is_grey = seen.layout.compression.endswith(GREY)
+    return is_grey and (seen.samples not in (3, 4) or seen.dtype != "uint8")
 
 
 def refuse_unless_brightfield(seen: Survey) -> None:
@@ -91,27 +142,30 @@ def refuse_unless_brightfield(seen: Survey) -> None:
         SlideError: with what it is instead.
     """
     if seen.fluorescence:
-        raise SlideError("a fluorescence scan coded as dark colours; this reads brightfield")
-    spare = "".join(axis for axis, n in zip(seen.axes, seen.shape, strict=True) if n > 1)
-    if spare.translate(str.maketrans("", "", "YXS")):
-        planes = seen.shape[0]
+        raise SlideError(FLUORESCENT_COLOURS)
+    if seen.planes > 1:
         raise SlideError(
-            f"multi-channel ({planes} planes, {seen.axes} {seen.dtype}); this reads brightfield"
+            f"multi-channel ({seen.planes} planes, {seen.axes} {seen.dtype}) and no brightfield; "
+            "read it with --reader auto or ome"
         )
     _refuse_colourless(seen)
 
 
 def _refuse_colourless(seen: Survey) -> None:
-    samples = dict(zip(seen.axes, seen.shape, strict=True)).get("S", 1)
-    if seen.dtype != "uint8" or samples not in (3, 4):
+    if seen.dtype != "uint8" or seen.samples not in (3, 4):
         raise SlideError(
-            f"{samples} sample(s) of {seen.dtype} per pixel; brightfield has three of uint8"
+            f"{seen.samples} sample(s) of {seen.dtype} per pixel; brightfield has three of uint8"
         )
     if seen.layout.compression.endswith("separated"):
         raise SlideError("inks instead of red, green and blue")
 
 
-def _largest(tiff: Any) -> int:
+def largest_series(tiff: Any) -> int:
+    """Index of the picture with the most pixels per plane, the first of equals.
+
+    Raises:
+        SlideError: there is none; tifffile says nothing of a truncated file.
+    """
     areas = [_area(series) for series in tiff.series]
     if not areas:
         raise SlideError("a TIFF without a picture in it; the file is cut short")
@@ -143,6 +197,7 @@ def _described(tiff: Any, index: int, series: Any) -> Survey:
         ),
         resolutions=(*_ome_resolution(tiff, sizes[0]), *_tag_resolution(page)),
         is_ome=bool(tiff.is_ome),
+        is_qpi=bool(tiff.is_qpi),
         is_ndpi=bool(tiff.is_ndpi),
         composed=_is_composed(tiff, page),
         fluorescence=bool(tiff.is_ndpi) and bool(page.tags.valueof(EMISSION_WAVELENGTH, 0)),
@@ -169,19 +224,14 @@ def _tag_resolution(page: Any) -> tuple[Resolution, ...]:
     unit = RESOLUTION_UNITS.get(
         int(page.tags.valueof("ResolutionUnit", 2))
     )  # inch is TIFF's default
-    x, y = (_ratio(page.tags.valueof(f"{axis}Resolution", (0, 1))) for axis in "XY")
+    x, y = (ratio(page.tags.valueof(f"{axis}Resolution", (0, 1))) for axis in "XY")
     return from_per_unit("tiff.resolution", x, y, unit) if unit else ()
 
 
-def _ratio(value: tuple[int, int]) -> float:
+def ratio(value: tuple[int, int]) -> float:
+    """What a rational tag says; 0 where it divides by nothing."""
     return value[0] / value[1] if value[1] else 0.0
 
 
 def _ome_resolution(tiff: Any, size: tuple[int, int]) -> tuple[Resolution, ...]:
-    if not tiff.is_ome:
-        return ()
-    for pixels in ElementTree.fromstring(tiff.ome_metadata).iterfind(".//{*}Pixels"):
-        if (pixels.get("SizeX"), pixels.get("SizeY")) == (str(size[0]), str(size[1])):
-            x, y = pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeY")
-            return from_text("ome.PhysicalSize", x, y, pixels.get("PhysicalSizeXUnit", "µm"))
-    return ()
+    return described(tiff.ome_metadata, size).resolutions if tiff.is_ome else ()

@@ -41,6 +41,7 @@ class SlideRecord:
     layout: Layout
     objective_power: float | None
     fingerprint: str
+    multiplex: bool = False
 
     @classmethod
     def of(cls, info: SlideInfo) -> "SlideRecord":
@@ -64,6 +65,7 @@ class SlideRecord:
             layout=info.layout,
             objective_power=info.objective_power,
             fingerprint=info.fingerprint,
+            multiplex=info.multiplex,
         )
 
     def info(self) -> SlideInfo:
@@ -83,6 +85,7 @@ class SlideRecord:
             tried=(),
             warnings=(),
             fingerprint=self.fingerprint,
+            multiplex=self.multiplex,
         )
 
     def geometry(self) -> dict[str, Any]:
