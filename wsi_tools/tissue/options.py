@@ -58,6 +58,9 @@ class TissueOptions:
         close_um: gaps that a disk of this radius cannot enter are closed.
         hsv_saturation: the threshold of method "hsv", of 255.
         stain: the colours that tissue can have, and ink cannot; None takes every colour.
+        nuclear: names that the nuclear channel of a multiplex slide may have; empty takes the
+            well-known ones.
+        hard_background: method "any-marker" leaves out what is exactly 0 in any channel.
     """
 
     method: str = "auto"
@@ -67,6 +70,8 @@ class TissueOptions:
     close_um: float = 16.0
     hsv_saturation: int = 8
     stain: StainColour | None = HE
+    nuclear: tuple[str, ...] = ()
+    hard_background: bool = True
 
     def __post_init__(self) -> None:
         if not (isfinite(self.seg_mpp) and self.seg_mpp > 0):
@@ -83,5 +88,6 @@ PRESETS: Mapping[str, TissueOptions] = MappingProxyType(
         "he": TissueOptions(),
         "ihc": TissueOptions(stain=H_DAB),
         "biopsy": TissueOptions(min_area_um2=4_000.0, min_hole_area_um2=1_000.0),
+        "mif": TissueOptions(min_area_um2=4_000.0, min_hole_area_um2=1_000.0, stain=None),
     }
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 from math import ceil, prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,14 @@ from wsi_tools.slide.sampling import read_box
 
 if TYPE_CHECKING:
     from wsi_tools.slide import Slide, SlideInfo
+    from wsi_tools.tissue.mask import TissueMask
 
-__all__ = ["Picture", "read_picture"]
+__all__ = ["Picture", "pixels_of_tissue", "read_picture"]
 
-BLOCK_PX = 2048  # side of a block in pixels of the level read: 12 MB, and 50 MB as float32 planes
-LARGEST_PX = 100_000_000  # a 100k × 80k slide at 8 µm/px has 8 million; 300 MB of pixels is the end
+BLOCK_PX = 2048  # side of a block of three channels in pixels of the level read: 12 MB of bytes
+LARGEST_VALUES = (
+    300_000_000  # a 100k × 80k slide at 8 µm/px has 24 million; 300 MB, 1.2 GB of floats
+)
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,14 @@ class Picture:
     """A slide at low resolution.
 
     Attributes:
-        pixels: uint8 (h, w, 3), covering all of level 0, whatever its bounds.
+        pixels: covering all of level 0, whatever its bounds: uint8 (h, w, 3), or of a multiplex
+            slide float32 (h, w, C), means that are not rounded.
         scale: (x, y) level-0 pixels per pixel, not rounded.
         mpp: (x, y) micrometres per pixel.
         level: the level that was read.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     scale: tuple[float, float]
     mpp: tuple[float, float]
     level: int
@@ -52,11 +56,51 @@ def read_picture(slide: "Slide", mpp: float) -> Picture:
     level = _level(info, mpp)
     width, height = _size(info, mpp)
     scale = (info.size[0] / width, info.size[1] / height)
-    pixels = np.empty((height, width, 3), np.uint8)
-    block = _block(scale, info.levels[level].downsample)
-    for columns, rows in product(_spans(width, block[0]), _spans(height, block[1])):
-        pixels[rows, columns] = _read_block(slide, columns, rows, scale, level)
+    pixels = _pixels(slide, (width, height), level)
     return Picture(pixels, scale, (info.mpp[0] * scale[0], info.mpp[1] * scale[1]), level)
+
+
+def pixels_of_tissue(slide: "Slide", tissue: "TissueMask") -> NDArray[Any]:
+    """Read what a slide shows on its tissue, at the resolution the tissue was found in.
+
+    Args:
+        slide: an open slide, of all channels or of some (`Slide.only`).
+        tissue: the tissue of the same slide.
+
+    Returns:
+        (n, C), row-major: uint8 of brightfield, float32 of a multiplex slide.
+
+    Raises:
+        SlideError: no resolution is known, or reading failed.
+    """
+    height, width = tissue.mask.shape
+    level = _level(slide.info, slide.info.mpp[0] * tissue.scale[0])
+    return _pixels(slide, (width, height), level)[tissue.mask > 0]
+
+
+def _pixels(slide: "Slide", size: tuple[int, int], level: int) -> NDArray[Any]:
+    """Read all of a slide as a picture of this (width, height), block by block."""
+    info = slide.info
+    source = cast("Slide", _Unrounded(slide)) if info.multiplex else slide
+    scale = (info.size[0] / size[0], info.size[1] / size[1])
+    shape = (size[1], size[0], len(info.channels))
+    pixels = np.empty(shape, np.float32 if info.multiplex else np.uint8)
+    block = _block(scale, info.levels[level].downsample, len(info.channels))
+    for columns, rows in product(_spans(size[0], block[0]), _spans(size[1], block[1])):
+        pixels[rows, columns] = _read_block(source, columns, rows, scale, level)
+    return pixels
+
+
+class _Unrounded:
+    """A multiplex slide in float32, whose means `read_box` does not round: 0 is 0 alone."""
+
+    def __init__(self, slide: "Slide") -> None:
+        self.info = slide.info
+        self._slide = slide
+
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.float32]:
+        """Read a rectangle of one level."""
+        return self._slide.read(x, y, width, height, level).astype(np.float32)
 
 
 def _level(info: "SlideInfo", mpp: float) -> int:
@@ -76,7 +120,7 @@ def _size(info: "SlideInfo", mpp: float) -> tuple[int, int]:
     width, height = (
         max(1, round(min(px, px * own / mpp))) for px, own in zip(info.size, info.mpp, strict=True)
     )
-    if prod((width, height)) > LARGEST_PX:
+    if prod((width, height, len(info.channels))) > LARGEST_VALUES:
         raise SlideError(
             f"{info.path.name}: at {mpp:g} µm/px the slide is {width} × {height} pixels, too many "
             f"to find tissue in; choose a coarser --seg-mpp, such as {mpp * 8:g}"
@@ -84,9 +128,10 @@ def _size(info: "SlideInfo", mpp: float) -> tuple[int, int]:
     return width, height
 
 
-def _block(scale: tuple[float, float], downsample: float) -> tuple[int, int]:
-    """Sides of a block in pixels of the picture."""
-    width, height = (max(1, int(BLOCK_PX * downsample / each)) for each in scale)
+def _block(scale: tuple[float, float], downsample: float, channels: int) -> tuple[int, int]:
+    """Sides of a block in pixels of the picture; many channels make it smaller."""
+    side_px = BLOCK_PX * (3 / max(channels, 3)) ** 0.5
+    width, height = (max(1, int(side_px * downsample / each)) for each in scale)
     return width, height
 
 
@@ -97,7 +142,7 @@ def _spans(length: int, step: int) -> Iterator[slice]:
 
 def _read_block(
     slide: "Slide", columns: slice, rows: slice, scale: tuple[float, float], level: int
-) -> NDArray[np.uint8]:
+) -> NDArray[Any]:
     width, height = columns.stop - columns.start, rows.stop - rows.start
     box = (columns.start * scale[0], rows.start * scale[1], width * scale[0], height * scale[1])
     return read_box(slide, box, (width, height), level)

@@ -1,15 +1,17 @@
 """From a slide to its tissue: look at it small, threshold, tidy, outline, cut to the regions."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from wsi_tools.errors import SlideError
 from wsi_tools.registry import Registry
 from wsi_tools.tissue.contours import only_polygons, outlines, rasterised
+from wsi_tools.tissue.fluorescence import brightest, grey, nuclear_channel
 from wsi_tools.tissue.geojson import Region
 from wsi_tools.tissue.mask import TissueMask
 from wsi_tools.tissue.options import PRESETS, TissueOptions
@@ -19,9 +21,9 @@ from wsi_tools.tissue.stain import Absorbance, is_foreign
 from wsi_tools.tissue.thresholds import Foreground
 
 if TYPE_CHECKING:
-    from wsi_tools.slide import Bounds, Slide
+    from wsi_tools.slide import Bounds, Slide, SlideInfo
 
-__all__ = ["SEGMENTERS", "segment"]
+__all__ = ["MULTIPLEX_SEGMENTERS", "SEGMENTERS", "segment"]
 
 Mask = NDArray[np.bool_]
 
@@ -36,6 +38,25 @@ SEGMENTERS = Registry(
     },
 )
 
+# The same for multiplex slides: the picture is float32 (h, w, C), means that are not rounded.
+MULTIPLEX_SEGMENTERS = Registry(
+    "wsi_tools.multiplex_segmenters",
+    {
+        "nuclear": "wsi_tools.tissue.fluorescence:nuclear",
+        "any-marker": "wsi_tools.tissue.fluorescence:any_marker",
+        "none": "wsi_tools.tissue.thresholds:whole",
+    },
+)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A slide as it was looked at: how, in which picture, and what a person is shown of it."""
+
+    method: str
+    picture: Picture
+    thumbnail: NDArray[np.uint8]
+
 
 def segment(
     slide: "Slide",
@@ -47,30 +68,75 @@ def segment(
     """Find the tissue of a slide; a slide without any gives an empty mask.
 
     Args:
-        slide: an open brightfield slide.
-        options: how to find it.
+        slide: an open slide, brightfield or multiplex.
+        options: how to find it; the colours of a stain are nothing to a multiplex slide.
         roi: only tissue inside these counts; None for the whole slide.
         exclude: tissue inside these does not count.
 
     Raises:
         InputError: there is no method of that name.
-        SlideError: no resolution is known, or the pixels cannot be read.
+        SlideError: no resolution is known, the pixels cannot be read, or the method is for slides
+            of the other kind.
     """
-    method = "otsu" if options.method == "auto" else options.method
-    find = SEGMENTERS[method]
-    picture = read_picture(slide, options.seg_mpp)
-    found: Foreground = find(picture.pixels, options)
-    mask = found.mask if found.final else _tidied(found.mask, picture, options)
-    area = _cut(outlines(mask, picture.scale), slide.info.bounds, roi, exclude)
+    if slide.info.multiplex:
+        options = replace(options, stain=None)
+        look, segmenters = _look_at_channels(slide, options), MULTIPLEX_SEGMENTERS
+    else:
+        look, segmenters = _look_at_colours(slide, options), SEGMENTERS
+    found: Foreground = segmenters[look.method](look.picture.pixels, options)
+    mask = found.mask if found.final else _tidied(found.mask, look.picture, options)
+    area = _cut(outlines(mask, look.picture.scale), slide.info.bounds, roi, exclude)
     return TissueMask(
         outlines=area,
-        mask=rasterised(area, mask.shape, picture.scale),
-        scale=picture.scale,
-        thumbnail=picture.pixels,
-        method=method,
-        parameters=_parameters(options, picture, found),
+        mask=rasterised(area, mask.shape, look.picture.scale),
+        scale=look.picture.scale,
+        thumbnail=look.thumbnail,
+        method=look.method,
+        parameters=_parameters(options, look.picture, found),
         regions=tuple(roi or ()),
     )
+
+
+def _look_at_colours(slide: "Slide", options: TissueOptions) -> _Look:
+    method = "otsu" if options.method == "auto" else options.method
+    _refuse_other_kind(slide.info, method, SEGMENTERS, MULTIPLEX_SEGMENTERS)
+    picture = read_picture(slide, options.seg_mpp)
+    return _Look(method, picture, picture.pixels)
+
+
+def _look_at_channels(slide: "Slide", options: TissueOptions) -> _Look:
+    nucleus = nuclear_channel(slide.info, options.nuclear)
+    by_default = "any-marker" if nucleus is None else "nuclear"
+    method = by_default if options.method == "auto" else options.method
+    _refuse_other_kind(slide.info, method, MULTIPLEX_SEGMENTERS, SEGMENTERS)
+    if method == "nuclear":
+        with slide.only([_known(nucleus, slide.info)]) as alone:
+            picture = read_picture(alone, options.seg_mpp)
+        return _Look(method, picture, grey(picture.pixels[..., 0]))
+    picture = read_picture(slide, options.seg_mpp)
+    shown = brightest(picture.pixels) if nucleus is None else nucleus
+    return _Look(method, picture, grey(picture.pixels[..., shown]))
+
+
+def _refuse_other_kind(info: "SlideInfo", method: str, own: Registry, other: Registry) -> None:
+    if method in other and method not in own:
+        kind = (
+            f"a multiplex slide of {len(info.channels)} channels" if info.multiplex else "in colour"
+        )
+        raise SlideError(
+            f"{info.path.name}: is {kind}, which --method {method} cannot judge; "
+            f"take auto, {', '.join(own)}"
+        )
+
+
+def _known(nucleus: int | None, info: "SlideInfo") -> int:
+    if nucleus is None:
+        names = ", ".join(channel.name for channel in info.channels)
+        raise SlideError(
+            f"{info.path.name}: no channel is known for a nuclear stain among {names}; "
+            "give one the role nuclear in a --panel, or take --method any-marker"
+        )
+    return nucleus
 
 
 def _tidied(mask: Mask, picture: Picture, options: TissueOptions) -> Mask:

@@ -72,7 +72,7 @@ def test_the_level_read_is_twice_as_fine_because_jpeg_halves_colour(test_data):
 
 
 def test_a_picture_too_large_for_memory_is_refused_before_it_is_made(slide_of, monkeypatch):
-    monkeypatch.setattr(picture_module, "LARGEST_PX", 100)
+    monkeypatch.setattr(picture_module, "LARGEST_VALUES", 300)
     with pytest.raises(SlideError, match=r"case\.png: at 1 µm/px .*; choose a coarser --seg-mpp"):
         read_picture(slide_of(noise(20, 30), mpp=1.0), 1.0)
 
