@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def predict(ctx: typer.Context) -> None:
     with naming_the_disk(out.parent):
         told = []
         for prediction in model.predictions(cases, bags):
-            told.append(prediction)
+            told.append(replace(prediction, answers=()))  # attention is large, and written below
             if given["attention"] is not None:
                 _write_attention(given, prediction, model, bags)
         _deliver(given, _table(model, told))

@@ -109,7 +109,8 @@ class MILOutput:
         task_weight: weight of the task's loss on `logits` beside the auxiliary ones.
         marker_attention: ``(N, M, M)`` among the markers of each tile; a row is a query and sums
             to one.
-        views: other attentions a model offers, by name.
+        views: other attentions a model offers, by name: ``(rows, N)`` over the tiles, or a vector
+            ``(k,)`` of something else.
     """
 
     logits: Tensor

@@ -308,8 +308,13 @@ def evidence_loss(
 
 
 def _views(read: Personal) -> dict[str, Tensor]:
-    names = ("classwise", "exploratory", "class_table", "explanatory")
-    return {name: getattr(read, name) for name in names}
+    """The four attentions: ``(n_out, N)`` and ``(1, N)`` over the tiles, ``(n_out,)`` of tables."""
+    return {
+        "classwise": read.classwise,
+        "exploratory": read.exploratory[None],
+        "class_table": read.class_table,
+        "explanatory": read.explanatory,
+    }
 
 
 def _projector(kind: str, in_dim: int, dim: int) -> nn.Module:

@@ -14,7 +14,7 @@ from wsi_tools.mil import card
 from wsi_tools.prediction.ensemble import Prediction
 from wsi_tools.store import FeatureStore
 
-__all__ = ["TileAttention", "attention_maps"]
+__all__ = ["TileAttention", "attention_maps", "row_names"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def _columns(
     weights: list[NDArray[np.float32]] = []
     several = zip(checkpoints, _prefixes(checkpoints), prediction.answers, strict=True)
     for checkpoint, before, answer in several:
-        rows = _rows(checkpoint, len(answer.attention))
+        rows = row_names(checkpoint, len(answer.attention))
         names += [before + name for name in rows]
         weights.append(answer.attention.numpy().T)  # (n, rows)
         if answer.markers is not None:
@@ -95,7 +95,7 @@ def _prefixes(checkpoints: Sequence[Checkpoint]) -> list[str]:
     return ["".join(f"{name}-{getattr(each, name)}/" for name in differing) for each in origins]
 
 
-def _rows(checkpoint: Checkpoint, count: int) -> list[str]:
+def row_names(checkpoint: Checkpoint, count: int) -> list[str]:
     """What the rows of a model's attention stand for."""
     if count == 1:
         return ["attention"]

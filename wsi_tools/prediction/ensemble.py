@@ -1,6 +1,7 @@
 """One model or several on the same cases: the mean of what they say, and how far they differ."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -63,6 +64,13 @@ class Ensemble:
             DataError: one is missing or damaged, or they do not belong together.
         """
         return cls([Checkpoint.load(folder) for folder in folders], computing)
+
+    def only(self, places: Sequence[int]) -> "Ensemble":
+        """Some of the models, by their places; they are not loaded again."""
+        fewer = copy(self)
+        fewer.checkpoints = tuple(self.checkpoints[place] for place in places)
+        fewer._models = tuple(self._models[place] for place in places)
+        return fewer
 
     @property
     def columns(self) -> tuple[str, ...]:
