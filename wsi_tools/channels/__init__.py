@@ -4,11 +4,14 @@ from wsi_tools.channels.matching import MatchedMarker, MatchedPanel
 from wsi_tools.channels.normalization import Normalization
 from wsi_tools.channels.panel import ROLES, Marker, Panel, implicit_panel, is_nuclear
 from wsi_tools.channels.reading import read_panel
+from wsi_tools.channels.recipes import CHANNEL_RECIPES, ChannelRecipe
 from wsi_tools.channels.statistics import Statistics, combined, fitted
 from wsi_tools.channels.transform import ChannelTransform, without_background
 
 __all__ = [
+    "CHANNEL_RECIPES",
     "ROLES",
+    "ChannelRecipe",
     "ChannelTransform",
     "Marker",
     "MatchedMarker",

@@ -83,3 +83,13 @@ class Normalization:
     def is_bounded(self) -> bool:
         """Whether what comes out lies in [0, 1]."""
         return self.method not in ("zscore", "none")
+
+    @property
+    def caution(self) -> str:
+        """What to know where it is fitted on each slide by itself; empty where it never is."""
+        if not self.is_fitted:
+            return ""
+        return (
+            f"--normalize {self} on each slide by itself erases how much of a marker one slide has "
+            "more than another; name slides with --normalize-fit to keep it"
+        )

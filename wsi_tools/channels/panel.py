@@ -64,6 +64,16 @@ class Marker:
         return tuple(dict.fromkeys(key_of(name) for name in (self.name, *self.aliases)))
 
     @property
+    def treatment(self) -> dict[str, Any]:
+        """What the panel says of its values, ready for JSON; empty where it says nothing."""
+        said = {
+            "background": self.background,
+            "background_scale": self.background_scale,
+            "range": self.range,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+    @property
     def range(self) -> tuple[float, float] | None:
         """The values that become 0 and 1 where ranges are fixed."""
         return None if self.high is None else (self.low or 0.0, self.high)
@@ -164,12 +174,7 @@ class Panel:
         Where a marker lies in a file, and what the file calls it, is not part of it.
         """
         return {
-            marker.name: {
-                "place": place,
-                "background": marker.background,
-                "background_scale": marker.background_scale,
-                "range": marker.range,
-            }
+            marker.name: {"place": place, **marker.treatment}
             for place, marker in enumerate(self.kept)
         }
 

@@ -5,7 +5,6 @@ from wsi_tools.tissue.geojson import Region, parse_regions, read_regions, to_geo
 from wsi_tools.tissue.mask import TissueMask
 from wsi_tools.tissue.options import PRESETS, StainColour, TissueOptions
 from wsi_tools.tissue.overlay import overlay
-from wsi_tools.tissue.picture import pixels_of_tissue
 from wsi_tools.tissue.segmentation import MULTIPLEX_SEGMENTERS, SEGMENTERS, segment
 from wsi_tools.tissue.thresholds import Foreground
 
@@ -21,7 +20,6 @@ __all__ = [
     "TissueOptions",
     "overlay",
     "parse_regions",
-    "pixels_of_tissue",
     "read_regions",
     "segment",
     "to_geojson",

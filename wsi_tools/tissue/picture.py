@@ -15,9 +15,8 @@ from wsi_tools.slide.sampling import read_box
 
 if TYPE_CHECKING:
     from wsi_tools.slide import Slide, SlideInfo
-    from wsi_tools.tissue.mask import TissueMask
 
-__all__ = ["Picture", "pixels_of_tissue", "read_picture"]
+__all__ = ["Picture", "read_picture"]
 
 BLOCK_PX = 2048  # side of a block of three channels in pixels of the level read: 12 MB of bytes
 LARGEST_VALUES = (
@@ -58,24 +57,6 @@ def read_picture(slide: "Slide", mpp: float) -> Picture:
     scale = (info.size[0] / width, info.size[1] / height)
     pixels = _pixels(slide, (width, height), level)
     return Picture(pixels, scale, (info.mpp[0] * scale[0], info.mpp[1] * scale[1]), level)
-
-
-def pixels_of_tissue(slide: "Slide", tissue: "TissueMask") -> NDArray[Any]:
-    """Read what a slide shows on its tissue, at the resolution the tissue was found in.
-
-    Args:
-        slide: an open slide, of all channels or of some (`Slide.only`).
-        tissue: the tissue of the same slide.
-
-    Returns:
-        (n, C), row-major: uint8 of brightfield, float32 of a multiplex slide.
-
-    Raises:
-        SlideError: no resolution is known, or reading failed.
-    """
-    height, width = tissue.mask.shape
-    level = _level(slide.info, slide.info.mpp[0] * tissue.scale[0])
-    return _pixels(slide, (width, height), level)[tissue.mask > 0]
 
 
 def _pixels(slide: "Slide", size: tuple[int, int], level: int) -> NDArray[Any]:
