@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
+from wsi_tools.preparation.markers import Markers
 from wsi_tools.preparation.requests import Embedding, Reading, Segmenting, Task, Tiling
 from wsi_tools.slide import Slide, open_slide
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Embedding",
+    "Markers",
     "Preparation",
     "Prepared",
     "Reading",
@@ -184,17 +186,19 @@ class Preparation:
     def _embedded(
         self, done: Prepared, slide: Slide, writer: "StoreWriter", report: Report
     ) -> Prepared:
-        from wsi_tools.preparation.features import embed_grid
+        from wsi_tools.preparation.features import Stage, embed_grid
 
         assert self.embedding is not None
         assert done.grid is not None
-        spent = embed_grid(slide, writer, done.grid, self.backbones, self.embedding, report)
+        stage = Stage.of(slide, writer, done.grid, self.embedding)
+        made = embed_grid(stage, self.backbones, report)
         return replace(
             done,
-            features=self.embedding.keys,
-            embedded=spent.tiles,
-            unread=len(spent.unread),
-            seconds=spent.seconds(),
+            features=made.names,
+            embedded=made.spent.tiles,
+            unread=len(made.spent.unread),
+            seconds=made.spent.seconds(),
+            warnings=(*done.warnings, *made.warnings),
         )
 
 

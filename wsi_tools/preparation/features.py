@@ -1,16 +1,17 @@
 """The embedding stage: features that are missing on a grid, filled and given their name."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wsi_tools.embedding import Column, EmbedOptions, Spent, fill
-from wsi_tools.embedding.cards import feature_key, find_card
+from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import InputError, SlideError
 from wsi_tools.execution import Report, available_cores
 from wsi_tools.preparation.requests import Embedding
+from wsi_tools.preparation.views import View, view_of
 from wsi_tools.slide import Slide
 from wsi_tools.store import FeatureStore, StoreWriter
 from wsi_tools.store.requests import Request, fingerprint
@@ -67,64 +68,96 @@ def refuse_geometry(asked: Embedding, mpp: float) -> None:
             )
 
 
-def embed_grid(
-    slide: Slide,
-    writer: StoreWriter,
-    key: str,
-    backbones: Backbones,
-    asked: Embedding,
-    report: Report,
-) -> Spent:
+@dataclass(frozen=True)
+class Embedded:
+    """What embedding a grid came to: the sets of features, the time, what a person should know."""
+
+    names: tuple[str, ...]
+    spent: Spent
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One grid of one slide, and what is to become of it."""
+
+    writer: StoreWriter
+    key: str
+    view: View
+    asked: Embedding
+
+    @classmethod
+    def of(cls, slide: Slide, writer: StoreWriter, key: str, asked: Embedding) -> "Stage":
+        """Look at the slide as it is asked.
+
+        Raises:
+            DataError: the slide and the panel do not fit together.
+        """
+        store = writer.store
+        view = view_of(slide, asked.markers, lambda: (store.tissue(), store.grid(key)))
+        return cls(writer, key, view, asked)
+
+    @property
+    def store(self) -> FeatureStore:
+        """What is complete by now."""
+        return self.writer.store
+
+    @property
+    def least_tissue(self) -> float:
+        """Tiles with less are not embedded."""
+        if self.asked.min_tissue is not None:
+            return self.asked.min_tissue
+        least: float = self.store.grid_attributes(self.key)["min_tissue"]
+        return least
+
+
+def embed_grid(stage: Stage, backbones: Backbones, report: Report) -> Embedded:
     """Fill the features that are missing on a grid; each tile is decoded once for all of them."""
-    store = writer.store
-    refuse_geometry(asked, store.grid_attributes(key)["requested"]["mpp"])
-    wanted = [name for name, _ in asked.backbones if not _is_done(store, key, name, asked)]
-    columns = _columns(writer, key, [backbones[name] for name in wanted], asked)
+    refuse_geometry(stage.asked, stage.store.grid_attributes(stage.key)["requested"]["mpp"])
+    names = tuple(stage.view.key(name) for name, _ in stage.asked.backbones)
+    wanted = [name for name, _ in stage.asked.backbones if not _is_done(stage, name)]
+    columns = _columns(stage, [backbones[name] for name in wanted])
     if not columns:
-        return Spent()
-    spent = _filled(slide, store, key, columns, asked, report)
-    for column in columns:
-        column.features.commit(_provenance(column.backbone, asked, spent))
-    return spent
+        return Embedded(names, Spent())
+    device = columns[0][0].device.type
+    spent = _filled(stage, [column for _, column in columns], device, report)
+    for backbone, column in columns:
+        column.features.commit(_provenance(stage, backbone, spent))
+    return Embedded(names, spent, stage.view.warnings())
 
 
-def _filled(
-    slide: Slide,
-    store: FeatureStore,
-    key: str,
-    columns: Sequence[Column],
-    asked: Embedding,
-    report: Report,
-) -> Spent:
+def _filled(stage: Stage, columns: Sequence[Column], device: str, report: Report) -> Spent:
+    store, key, asked = stage.store, stage.key, stage.asked
     grid, valid = store.grid(key), store.valid(key)
-    enough = grid.tissue >= _least_tissue(store, key, asked)
+    enough = grid.tissue >= stage.least_tissue
     found_bad = np.count_nonzero(enough & ~valid)  # by what this goes on from, or other backbones
     most = asked.max_bad_tiles * np.count_nonzero(enough) - found_bad
-    options = _options(asked, columns[0].backbone.device.type, most)
+    options = _options(stage, device, most)
     report("embed", 0, len(grid))
     try:
         wanted = enough & valid
-        return fill(slide, grid, columns, wanted=wanted, options=options, report=report)
+        with stage.view.shown() as slide:
+            return fill(slide, grid, columns, wanted=wanted, options=options, report=report)
     except SlideError:  # so that the next attempt reads every tile again
         for column in columns:
             column.features.abandon()
         raise
 
 
-def _is_done(store: FeatureStore, key: str, name: str, asked: Embedding) -> bool:
+def _is_done(stage: Stage, name: str) -> bool:
     """Whether the features of just this request are there, told without loading a backbone.
 
     False where only a backbone can tell: its weights are in a file that may have changed, or the
     same was asked for in other words.
     """
-    features = feature_key(name)
-    if features not in store.feature_names(key) or not _is_lasting(name, asked):
+    store, key, features = stage.store, stage.key, stage.view.key(name)
+    if features not in store.feature_names(key) or not _is_lasting(name, stage.asked):
         return False
     made = store.feature_attributes(key, features)
     return (
-        made.get("asked") == _words(name, asked)
+        made.get("asked") == _words(stage, name)
         and made["request"]["grid"] == store.grid_attributes(key)["fingerprint"]
-        and made["request"]["min_tissue"] <= _least_tissue(store, key, asked)
+        and made["request"]["min_tissue"] <= stage.least_tissue
     )
 
 
@@ -134,73 +167,71 @@ def _is_lasting(name: str, asked: Embedding) -> bool:
     return published or str(weights).startswith("random:")
 
 
-def _words(name: str, asked: Embedding) -> str:
+def _words(stage: Stage, name: str) -> str:
     """A digest of what was asked for, as it was said."""
+    asked = stage.asked
     how = (asked.device, asked.precision, asked.engine, asked.dtype)
-    weights = dict(asked.backbones)[name]
-    return fingerprint({"card": asdict(find_card(name)), "weights": weights, "how": how})
+    said = {"card": asdict(find_card(name)), "weights": dict(asked.backbones)[name], "how": how}
+    return fingerprint({**said, **stage.view.words()})
 
 
-def _least_tissue(store: FeatureStore, key: str, asked: Embedding) -> float:
-    if asked.min_tissue is not None:
-        return asked.min_tissue
-    least: float = store.grid_attributes(key)["min_tissue"]
-    return least
-
-
-def _columns(
-    writer: StoreWriter, key: str, backbones: Sequence["Backbone"], asked: Embedding
-) -> list[Column]:
+def _columns(stage: Stage, backbones: Sequence["Backbone"]) -> list[tuple["Backbone", Column]]:
     """Where each backbone's rows go, less those that are complete."""
     columns = []
     for backbone in backbones:
-        name = feature_key(backbone.card.name)
-        request = _request(writer.store, key, backbone, asked)
-        if not writer.has_features(key, name, _as_wide(writer.store, key, name, request)):
-            features = writer.features(key, name, request)
-            done = features.open((writer.store.tiles(key), backbone.width), asked.dtype)
-            columns.append(Column(backbone, features, done))
+        name = stage.view.key(backbone.card.name)
+        request = _request(stage, backbone)
+        if not stage.writer.has_features(stage.key, name, _as_wide(stage, name, request)):
+            features = stage.writer.features(stage.key, name, request)
+            shape = (stage.store.tiles(stage.key), *stage.view.shape(backbone.width))
+            done = features.open(shape, stage.asked.dtype)
+            columns.append((backbone, Column(stage.view.embedder(backbone), features, done)))
     return columns
 
 
-def _as_wide(store: FeatureStore, key: str, name: str, request: Request) -> Request:
+def _as_wide(stage: Stage, name: str, request: Request) -> Request:
     """The request with the least tissue of features that are there, if they have more tiles."""
-    if name not in store.feature_names(key):
+    if name not in stage.store.feature_names(stage.key):
         return request
-    there: float = store.feature_attributes(key, name)["request"]["min_tissue"]
+    made = stage.store.feature_attributes(stage.key, name)
+    there: float = made["request"]["min_tissue"]
     return {**request, "min_tissue": min(there, request["min_tissue"])}
 
 
-def _request(store: FeatureStore, key: str, backbone: "Backbone", asked: Embedding) -> Request:
+def _request(stage: Stage, backbone: "Backbone") -> Request:
     """What features depend on: tiles, network, weights, transform, numeric class, storage."""
     return {
-        "grid": store.grid_attributes(key)["fingerprint"],
+        "grid": stage.store.grid_attributes(stage.key)["fingerprint"],
         "backbone": backbone.card.source,
         "weights": backbone.weights.identity,
         "transform": asdict(backbone.transform),
-        "engine": asked.engine,
+        "engine": stage.asked.engine,
         "precision": backbone.numeric_class,
-        "dtype": asked.dtype,
-        "min_tissue": _least_tissue(store, key, asked),
+        "dtype": stage.asked.dtype,
+        "min_tissue": stage.least_tissue,
+        **stage.view.request(),
     }
 
 
-def _options(asked: Embedding, device: str, most_unread: float) -> EmbedOptions:
+def _options(stage: Stage, device: str, most_unread: float) -> EmbedOptions:
+    pictures = stage.asked.batch_size or BATCH_SIZE[device]
     return EmbedOptions(
-        batch_size=asked.batch_size or BATCH_SIZE[device],
-        readers=asked.readers or available_cores(),
+        batch_size=max(1, pictures // stage.view.pictures),
+        readers=stage.asked.readers or available_cores(),
         most_unread=most_unread,
+        develop=stage.view.develop,
     )
 
 
-def _provenance(backbone: "Backbone", asked: Embedding, spent: Spent) -> dict[str, Any]:
+def _provenance(stage: Stage, backbone: "Backbone", spent: Spent) -> dict[str, Any]:
     return {
         "backbone": asdict(backbone.card),
         "weights": asdict(backbone.weights),
         "transform": asdict(backbone.transform),
         "precision": backbone.precision,
-        "engine": asked.engine,
+        "engine": stage.asked.engine,
         "device": str(backbone.device),
-        "asked": _words(backbone.card.name, asked),
+        "asked": _words(stage, backbone.card.name),
         "seconds": spent.seconds(),
+        **stage.view.attributes(),
     }

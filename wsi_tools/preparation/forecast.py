@@ -1,6 +1,7 @@
 """What preparation would do to one slide, found out without writing anything."""
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import UnavailableError, WeightsError
 from wsi_tools.preparation.features import Backbones, refuse_geometry
 from wsi_tools.preparation.requests import Embedding, Segmenting, Task, Tiling
+from wsi_tools.preparation.views import view_of
 from wsi_tools.slide import Slide
 from wsi_tools.store import FeatureStore
 from wsi_tools.store.requests import Request, differs
@@ -95,7 +97,7 @@ class Outlook:
             tiles_with_tissue=int(np.count_nonzero(enough)),
             level=grid.level,
             resampled=grid.resampled,
-            bytes=self._bytes(grid),
+            bytes=self._bytes(tissue, grid),
             missing=tuple(each.missing for each in self._asked.prospects if each.missing),
         )
 
@@ -134,9 +136,12 @@ class Outlook:
         grids = (f"{key}/{name}" for key in store.grid_keys() for name in store.feature_names(key))
         return (*(("tissue",) if store.has_tissue else ()), *store.grid_keys(), *grids)
 
-    def _bytes(self, grid: TileGrid) -> int | None:
-        if self._asked.embedding is None:
+    def _bytes(self, tissue: TissueMask, grid: TileGrid) -> int | None:
+        asked, widths = self._asked.embedding, [each.width for each in self._asked.prospects]
+        if asked is None:
             return None
-        size = np.dtype(self._asked.embedding.dtype).itemsize
-        widths = [each.width for each in self._asked.prospects]
-        return None if None in widths else sum(len(grid) * size * (width or 0) for width in widths)
+        view = view_of(self._slide, asked.markers, lambda: (tissue, grid))
+        size = len(grid) * np.dtype(asked.dtype).itemsize
+        known = [width for width in widths if width is not None]
+        total = sum(size * prod(view.shape(width)) for width in known)
+        return total if len(known) == len(widths) else None

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from wsi_tools.embedding.cards import feature_key
+from wsi_tools.preparation.markers import Markers
 from wsi_tools.slide import Slide, SlideInfo, open_slide
 from wsi_tools.slide.discovery import Source
 from wsi_tools.store.requests import Request, fingerprint
@@ -104,8 +104,10 @@ class Embedding:
         backbones: (name, weights or None) each.
         grid: the key of the grid; None where there is but one.
         min_tissue: tiles with less are left as zeros; None takes what the grid was made with.
-        batch_size: tiles per forward pass; None takes what suits the device.
+        batch_size: pictures per forward pass, which are tiles, or markers of tiles; None takes
+            what suits the device.
         readers: threads that read tiles; None takes the cores of this process.
+        markers: what becomes of the channels of multiplex slides.
     """
 
     backbones: tuple[tuple[str, str | None], ...]
@@ -120,11 +122,7 @@ class Embedding:
     min_tissue: float | None = None
     allow_geometry_mismatch: bool = False
     offline: bool = False
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """What the sets of features are called in a store."""
-        return tuple(feature_key(name) for name, _ in self.backbones)
+    markers: Markers = field(default_factory=Markers)
 
 
 def _digest(place: Path | None, slide_id: str) -> str | None:
