@@ -234,12 +234,12 @@ def is_unnamed(channel: "Channel") -> bool:
 
 def faults(markers: Sequence[Marker]) -> Iterator[tuple[int, str]]:
     """What is wrong with a panel: (place of the marker, what and what next)."""
-    if not any(marker.role in ROLES[:2] for marker in markers):
-        yield 0, "no marker is left to look at; give one the role marker"
     for place, marker in enumerate(markers):
         yield from ((place, fault) for fault in _own_faults(marker))
         yield from ((place, fault) for fault in _shared(marker, markers[:place]))
         yield from ((place, fault) for fault in _background_faults(marker, markers))
+    if not any(marker.role in ROLES[:2] for marker in markers):
+        yield 0, "no marker is left to look at; give one the role marker"
 
 
 def _own_faults(marker: Marker) -> Iterator[str]:
