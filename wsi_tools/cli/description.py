@@ -16,7 +16,7 @@ def lines(facts: Facts) -> Iterator[str]:
     yield from _resolutions(facts)
     bounds = facts["bounds"]
     yield f"  bounds: {bounds['width']} × {bounds['height']} px at ({bounds['x']}, {bounds['y']})"
-    yield f"  channels: {', '.join(_channel(each) for each in facts['channels'])}"
+    yield from _channels(facts)
     yield f"  stored: {_layout(facts['layout'])}"
     if "read" in facts:
         yield f"  tiles: {_plan(facts['read'])}"
@@ -34,6 +34,16 @@ def _resolutions(facts: Facts) -> Iterator[str]:
     for each in facts["resolutions"]:
         verdict = each["refused"] or ("used" if each == facts["resolution"] else "not used")
         yield f"  mpp: {each['mpp_x']:g} × {each['mpp_y']:g} from {each['source']} ({verdict})"
+
+
+def _channels(facts: Facts) -> Iterator[str]:
+    """Colours on one line, markers each on its own."""
+    if not facts["multiplex"]:
+        yield f"  channels: {', '.join(_channel(each) for each in facts['channels'])}"
+        return
+    for each in facts["channels"]:
+        exposure = f", {each['exposure_ms']:g} ms" if each["exposure_ms"] else ""
+        yield f"  channel {each['index']}: {_channel(each)}{exposure}"
 
 
 def _channel(channel: Facts) -> str:

@@ -10,6 +10,7 @@ from wsi_tools.cli import terminal
 from wsi_tools.errors import DataError, InputError, StoreError
 from wsi_tools.preparation import Task
 from wsi_tools.slide.discovery import Source, discover, read_manifest
+from wsi_tools.slide.folders import is_ome_zarr, is_slide_folder
 from wsi_tools.store.layout import is_store, read_root
 from wsi_tools.store.project import Project, stores_in
 
@@ -113,9 +114,13 @@ def _lines(named: Iterable[str]) -> Iterable[str]:
 
 def _is_project(path: Path) -> bool:
     """Whether it is a store, or a folder with a store or a list of failures in it."""
+    if is_slide_folder(path):
+        return False
     if is_store(path) or not path.is_dir():
         return is_store(path)
-    return Project(path).failures_csv.exists() or any(is_store(each) for each in path.iterdir())
+    return Project(path).failures_csv.exists() or any(
+        is_store(each) and not is_ome_zarr(each) for each in path.iterdir()
+    )
 
 
 def _distinct(listed: Sequence[Source], found: Sequence[Source]) -> tuple[Source, ...]:

@@ -30,6 +30,9 @@ READERS = Registry(
         "tiffslide": "wsi_tools.slide.tiffslide:TiffSlideReader",
         "image": "wsi_tools.slide.image:ImageReader",
         "ome": "wsi_tools.slide.multiplex_tiff:MultiplexTiffReader",
+        "ome-zarr": "wsi_tools.slide.ome_zarr:OmeZarrReader",
+        "channel-folder": "wsi_tools.slide.channel_folder:ChannelFolderReader",
+        "fluorescent-ndpi": "wsi_tools.slide.fluorescent_ndpi:FluorescentNdpiReader",
     },
 )
 

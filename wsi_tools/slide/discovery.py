@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wsi_tools.errors import DataError
 from wsi_tools.slide.companions import companions, one_per_dicom_series
+from wsi_tools.slide.folders import is_ome_zarr, is_slide_folder
 from wsi_tools.slide.naming import is_safe_id, slide_ids
 from wsi_tools.slide.resolution import stated
 
@@ -20,9 +21,11 @@ SUFFIXES = {
     ),
     "tiffslide": (".svs", ".tif", ".tiff", ".btf", ".ndpi", ".qptiff"),
     "image": (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"),
+    "ome": (".tif", ".tiff", ".btf", ".qptiff"),
+    "fluorescent-ndpi": (".ndpi",),
 }  # fmt: skip
 KNOWN = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
-STORE = ".zarr"
+ZARR = ".zarr"  # a store, or a slide
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = False) -> Discov
 
     A file that is named is always a slide, whatever its suffix and whether or not it exists
     (opening it will say). In a folder only known suffixes are, hidden files never. Parts of a
-    slide in several files (see `companions`) are neither slides nor ignored.
+    slide in several files (see `companions`) are neither slides nor ignored. An OME-Zarr folder is
+    a slide wherever it lies, a folder of single-channel TIFFs if it is named.
 
     Args:
         inputs: files, folders, patterns such as ``slides/*.svs``.
@@ -64,10 +68,9 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = False) -> Discov
         DataError: a pattern matches nothing.
     """
     named = [path for text in inputs for path in _expanded(Path(text))]
-    listed = [
-        path for folder in named if folder.is_dir() for path in _files(folder, recursive=recursive)
-    ]
-    found = dict.fromkeys(path for path in (*named, *listed) if not path.is_dir())
+    folders = [path for path in named if path.is_dir() and not is_slide_folder(path)]
+    listed = [path for folder in folders for path in _files(folder, recursive=recursive)]
+    found = dict.fromkeys(path for path in (*named, *listed) if path not in folders)
     parts = {part for path in found for part in companions(path)}
     whole = [path for path in found if parts.isdisjoint((path, *path.parents))]
     explicit = set(named)
@@ -120,14 +123,14 @@ def _files(folder: Path, *, recursive: bool) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.is_file():
+        if path.is_file() or is_ome_zarr(path):
             yield path
-        elif recursive and path.is_dir() and path.suffix.lower() != STORE:
+        elif recursive and path.is_dir() and path.suffix.lower() != ZARR:
             yield from _files(path, recursive=True)
 
 
 def _is_known(path: Path) -> bool:
-    return path.suffix.lower() in KNOWN
+    return path.suffix.lower() in KNOWN or path.is_dir()
 
 
 def _named(paths: Sequence[Path], ignored: tuple[Path, ...]) -> Discovery:

@@ -5,29 +5,27 @@ time point are shown, and it is said. Thumbnails, labels and overviews are never
 """
 
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from wsi_tools.errors import SlideError
 from wsi_tools.slide.acquisition import channels
-from wsi_tools.slide.pieces import EncodedPlane, PieceCache, Plane, RawPlane, read_plane
-from wsi_tools.slide.planes import Stack, pages_of, stack_of
+from wsi_tools.slide.pieces import PieceCache, Plane, read_planes
 from wsi_tools.slide.reader import Facts, refuse_oversized, refuse_piece
+from wsi_tools.slide.stack import Stack, pages_of, stack_of
 from wsi_tools.slide.tiff import (
     DECODING_FAILURES,
-    FLUORESCENT_COLOURS,
     Survey,
     is_multiplex,
     surveyed,
 )
 from wsi_tools.slide.tiff_metadata import told_by
+from wsi_tools.slide.tiff_planes import tiff_plane
 
-__all__ = ["DTYPES", "MultiplexTiffReader"]
+__all__ = ["DTYPES", "MultiplexTiffReader", "refuse_dtype"]
 
 DTYPES = ("uint8", "uint16", "float32")
 
@@ -60,7 +58,7 @@ class MultiplexTiffReader:
         every = channels(told, stacks[0].channels, seen.dtype)
         self._shown = tuple(range(len(every)) if shown is None else shown)
         self._planes = [
-            [_plane(level, stack, place, every[place].name) for place in self._shown]
+            [_named_plane(level, stack, place, every[place].name) for place in self._shown]
             for level, stack in zip(series.levels, stacks, strict=True)
         ]
         self.facts = Facts(
@@ -79,15 +77,8 @@ class MultiplexTiffReader:
         Raises:
             SlideError: a plane cannot be decoded there; with the channel's name.
         """
-        planes = self._planes[level]
-        out = np.empty((len(planes), height, width), self.facts.channels[0].dtype)
-        file = self._tiff.filehandle.fileno()
-        for plane, canvas in zip(planes, out, strict=True):
-            try:
-                read_plane(plane, file, (x, y, width, height), canvas, self._cache)
-            except DECODING_FAILURES as error:
-                raise SlideError(f"channel {plane.channel}: {error}") from error
-        return out.transpose(1, 2, 0)
+        box = (x, y, width, height)
+        return read_planes(self._planes[level], self.facts.channels, box, self._cache)
 
     def only(self, channels: Sequence[int]) -> "MultiplexTiffReader":
         """Open the file once more, for these of the channels shown."""
@@ -103,21 +94,18 @@ class MultiplexTiffReader:
         self._tiff.close()
 
 
+def refuse_dtype(dtype: str) -> None:
+    """Refuse values that no camera counts: labels, signed or wide numbers."""
+    if dtype not in DTYPES:
+        raise SlideError(f"{dtype} values; markers are of {', '.join(DTYPES)}")
+
+
 def _refuse(seen: Survey) -> None:
     if not is_multiplex(seen):
-        raise SlideError(_why_not(seen))
-    if seen.dtype not in DTYPES:
-        raise SlideError(f"{seen.dtype} values; markers are {', '.join(DTYPES)}")
+        raise SlideError("no panel of channels; leave --reader at auto")
+    refuse_dtype(seen.dtype)
     refuse_oversized(seen.sizes[0])
     refuse_piece(seen.piece_px, "tile or strip")
-
-
-def _why_not(seen: Survey) -> str:
-    if seen.fluorescence:
-        return FLUORESCENT_COLOURS
-    if seen.samples == 1:
-        return f"one plane of {seen.dtype}, which may as well be a mask; a panel has channels"
-    return "red, green and blue; leave --reader at auto"
 
 
 def _refuse_mixed(tiff: Any, seen: Survey) -> None:
@@ -131,29 +119,8 @@ def _refuse_mixed(tiff: Any, seen: Survey) -> None:
             raise SlideError(f"planes of {seen.dtype} and of {other.dtype} in one file")
 
 
-def _plane(level: Any, stack: Stack, place: int, channel: str) -> Plane:
-    """The plane that shows a channel at one level.
-
-    Raises:
-        SlideError: the file does not hold it, or ends before it does.
-    """
-    plane = _stored(level, stack, place, channel)
-    held = level.keyframe.parent.filehandle.size
-    if (missing := plane.end - held) > 0:
-        raise SlideError(f"channel {channel}: the file ends {missing:,} bytes too early")
-    return plane
-
-
-def _stored(level: Any, stack: Stack, place: int, channel: str) -> Plane:
-    kept = level.keyframe
-    sample, separate = stack.samples[place], stack.separate[place]
-    if level.dataoffset is not None and not kept.is_tiled:
-        samples = kept.samplesperpixel if kept.planarconfig == 1 else 1
-        shape = (kept.imagelength, kept.imagewidth, samples)
-        dtype = np.dtype(kept.parent.byteorder + kept.dtype.char)
-        before = stack.pages[place] * kept.nbytes + separate * prod(shape) * dtype.itemsize
-        return RawPlane(channel, sample, level.dataoffset + before, shape, dtype)
-    page = level[stack.pages[place]]
-    if page is None or page.parent is not kept.parent:
-        raise SlideError(f"channel {channel}: its plane is in another file; make one file of all")
-    return EncodedPlane(channel, sample, page, separate)
+def _named_plane(level: Any, stack: Stack, place: int, channel: str) -> Plane:
+    try:
+        return tiff_plane(level, stack, place)
+    except SlideError as error:
+        raise SlideError(f"channel {channel}: {error}") from None

@@ -4,6 +4,7 @@ The rule of `auto`: the readers are asked in an order that the file's own tags d
 that opens the file *and decodes a pixel of its first and of its last level* reads it.
 
 * multi-channel TIFF: ome alone (OpenSlide would show its first channel as brightfield)
+* fluorescence NDPI: fluorescent-ndpi alone; a folder: ome-zarr or channel-folder alone
 * OME-TIFF: tiffslide, openslide, image (OpenSlide does not see the pyramid below its first picture)
 * TIFF without tiles: openslide, image, tiffslide (a strip is decoded whole: once is enough)
 * everything else: openslide, tiffslide, image
@@ -12,7 +13,6 @@ Readers that plug-ins add are asked last, in the order of their names. The reade
 recorded in the slide's info with every reason why another did not, and is never changed afterwards.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,20 +25,21 @@ from numpy.typing import NDArray
 
 from wsi_tools.errors import InputError, SlideError
 from wsi_tools.slide import READERS
+from wsi_tools.slide.fingerprint import fingerprint
+from wsi_tools.slide.folders import is_ome_zarr, is_slide_folder
 from wsi_tools.slide.geometry import pyramid
 from wsi_tools.slide.info import Bounds, Channel, Resolution, SlideInfo
 from wsi_tools.slide.reader import Facts, MultiplexReader, Reader
 from wsi_tools.slide.resolution import conflicts, ranked, winner
 from wsi_tools.slide.tiff import is_multiplex, survey_if_tiff
 
-__all__ = ["OpenedSlide", "auto_order", "fingerprint", "open_with"]
+__all__ = ["OpenedSlide", "auto_order", "open_with"]
 
 Pixels = NDArray[np.uint8]
 Tried = tuple[tuple[str, str], ...]
 
 BRIGHTFIELD = ("openslide", "tiffslide", "image")
-MULTIPLEX = ("ome",)
-WINDOW_BYTES = 64 * 1024
+MULTIPLEX = ("ome", "ome-zarr", "channel-folder", "fluorescent-ndpi")
 WHITE = 255
 LONGEST_REASON = 200  # characters; some decoders quote half the file
 
@@ -159,7 +160,7 @@ class OpenedSlide:
 
 def open_with(path: Path, *, reader: str, stated: StatedMpp) -> OpenedSlide:
     """Open a slide; see `wsi_tools.slide.open_slide`."""
-    if not path.is_file():
+    if not (path.is_file() or is_slide_folder(path)):
         raise SlideError(f"{path.name}: there is no such file; check the path")
     tried: Tried = ()
     for name in auto_order(path) if reader == "auto" else (reader,):
@@ -176,30 +177,19 @@ def open_with(path: Path, *, reader: str, stated: StatedMpp) -> OpenedSlide:
 
 def auto_order(path: Path) -> tuple[str, ...]:
     """The readers in the order in which `auto` asks them for this file."""
-    tiff = survey_if_tiff(path)
+    tiff = None if path.is_dir() else survey_if_tiff(path)
     first: tuple[str, ...] = BRIGHTFIELD
-    if tiff is not None and is_multiplex(tiff):
-        first = MULTIPLEX
+    if path.is_dir():
+        first = ("ome-zarr",) if is_ome_zarr(path) else ("channel-folder",)
+    elif tiff is not None and tiff.fluorescence:
+        first = ("fluorescent-ndpi",)
+    elif tiff is not None and is_multiplex(tiff):
+        first = ("ome",)
     elif tiff is not None and tiff.is_ome:
         first = ("tiffslide", "openslide", "image")
     elif tiff is not None and tiff.layout.tile_px is None:
         first = ("openslide", "image", "tiffslide")
     return (*first, *sorted(set(READERS) - {*BRIGHTFIELD, *MULTIPLEX}))
-
-
-def fingerprint(path: Path) -> str:
-    """sha256 of the file's length and of 64 KiB at its start, middle and end, in hexadecimal.
-
-    It does not depend on where the file lies or when it was written. Of a format in several files
-    it covers the one that is named.
-    """
-    length = path.stat().st_size
-    digest = hashlib.sha256(length.to_bytes(8, "little"))
-    with path.open("rb") as stream:
-        for start in (0, (length - WINDOW_BYTES) // 2, length - WINDOW_BYTES):
-            stream.seek(max(0, start))
-            digest.update(stream.read(WINDOW_BYTES))
-    return digest.hexdigest()
 
 
 def on_white(pixels: Pixels) -> Pixels:

@@ -32,8 +32,7 @@ class OpenSlideReader:
 
     def __init__(self, path: Path) -> None:
         tiff = survey_if_tiff(path)
-        if tiff is not None:
-            refuse_unless_brightfield(tiff)
+        self._refuse(tiff)
         self._path = path
         self._slide = OpenSlide(path)
         properties = self._slide.properties
@@ -52,6 +51,10 @@ class OpenSlideReader:
     def close(self) -> None:
         """Close the handle."""
         self._slide.close()
+
+    def _refuse(self, tiff: Survey | None) -> None:
+        if tiff is not None:
+            refuse_unless_brightfield(tiff)
 
     def _origin(self, pixel: int, axis: int, level: int) -> int:
         """Level-0 coordinate at which OpenSlide finds this pixel of the level."""

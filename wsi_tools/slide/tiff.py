@@ -42,8 +42,8 @@ EMISSION_WAVELENGTH = 65451  # NDPI tag; zero or absent in brightfield
 TRESTLE_SOFTWARE = "MedScan"
 GREY = ("minisblack", "miniswhite")
 FLUORESCENT_COLOURS = (
-    "a fluorescence scan coded as dark colours, of which JPEG kept no true intensity; export its "
-    "channels as OME-TIFF"
+    "a fluorescence scan coded as dark colours and no brightfield; read it with --reader auto or "
+    "fluorescent-ndpi"
 )
 
 
@@ -88,6 +88,11 @@ class Survey:
         return dict(zip(self.axes, self.shape, strict=True)).get("S", 1)
 
     @property
+    def is_one_grey_plane(self) -> bool:
+        """Whether it may be a channel of a slide in several files, or a mask."""
+        return self.planes == self.samples == 1 and not (self.is_ome or self.is_qpi)
+
+    @property
     def planes(self) -> int:
         """How many pages the picture has."""
         sides = zip(self.axes, self.shape, strict=True)
@@ -125,7 +130,7 @@ def is_multiplex(seen: Survey) -> bool:
     One grey plane is a marker where a microscope's format holds it; elsewhere it may be a mask.
     Three or four bytes per pixel are colours, whatever the photometric tag says.
     """
-    if seen.fluorescence or seen.composed or seen.is_ndpi:
+    if seen.composed or seen.is_ndpi:
         return False
     if seen.planes > 1:
         return True
@@ -152,6 +157,11 @@ def refuse_unless_brightfield(seen: Survey) -> None:
 
 
 def _refuse_colourless(seen: Survey) -> None:
+    if seen.is_one_grey_plane:
+        raise SlideError(
+            f"one plane of {seen.dtype}: a mask is no slide, and a slide in several such files is "
+            "named by its folder"
+        )
     if seen.dtype != "uint8" or seen.samples not in (3, 4):
         raise SlideError(
             f"{seen.samples} sample(s) of {seen.dtype} per pixel; brightfield has three of uint8"

@@ -11,7 +11,8 @@ from PIL import Image
 
 from wsi_tools.errors import InputError, SlideError
 from wsi_tools.slide import open_slide
-from wsi_tools.slide.opening import auto_order, fingerprint, on_white
+from wsi_tools.slide.fingerprint import fingerprint
+from wsi_tools.slide.opening import auto_order, on_white
 
 NOISE = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 

@@ -1,6 +1,6 @@
 """Which planes of a TIFF's picture are its channels, by the letters of its axes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from wsi_tools.errors import SlideError
 
-__all__ = ["Stack", "pages_of", "stack_of"]
+__all__ = ["Stack", "middle_and_first", "pages_of", "stack_of"]
 
 CHANNEL_AXES = "CSIQ"  # named, samples of a pixel, pages one after another, pages of an array
 
@@ -56,8 +56,18 @@ def stack_of(level: Any) -> Stack:
         pages=tuple(_ravelled(each, [lengths[letter] for letter in outer]) for each in at),
         samples=none if planar else within,
         separate=within if planar else none,
-        warnings=_warnings(lengths, fixed["Z"]),
+        warnings=middle_and_first(lengths),
     )
+
+
+def middle_and_first(lengths: Mapping[str, int]) -> tuple[str, ...]:
+    """Say which z plane and time point are shown, where there are several."""
+    depth, times = lengths.get("Z", 1), lengths.get("T", 1)
+    said = (
+        (depth, f"{depth} z planes; plane {depth // 2}, the middle one, is shown"),
+        (times, f"{times} time points; the first is shown"),
+    )
+    return tuple(text for count, text in said if count > 1)
 
 
 def pages_of(series: Any, stack: Stack) -> list[Any]:
@@ -82,12 +92,3 @@ def _refuse_others(lengths: dict[str, int], known: set[str]) -> None:
 
 def _ravelled(place: Sequence[int], lengths: Sequence[int]) -> int:
     return int(np.ravel_multi_index(tuple(place), tuple(lengths))) if lengths else 0
-
-
-def _warnings(lengths: dict[str, int], z: int) -> tuple[str, ...]:
-    depth, times = lengths.get("Z", 1), lengths.get("T", 1)
-    said = (
-        (depth, f"{depth} z planes; plane {z}, the middle one, is shown"),
-        (times, f"{times} time points; the first is shown"),
-    )
-    return tuple(text for count, text in said if count > 1)

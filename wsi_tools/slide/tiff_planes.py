@@ -1,0 +1,170 @@
+"""Planes of a TIFF: tiles and strips that tifffile decodes, and rows that need no decoding."""
+
+import os
+from dataclasses import dataclass
+from math import prod
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from wsi_tools.errors import SlideError
+from wsi_tools.slide.pieces import Key, Piece, Plane
+from wsi_tools.slide.stack import Stack
+
+__all__ = ["tiff_plane"]
+
+RAW_PIECE_BYTES = 1024**2  # of whole rows; the read that costs as much as its seek
+JPEG = (6, 7, 34892, 33007)  # compressions for which tifffile takes tables and a header
+
+
+def tiff_plane(level: Any, stack: Stack, place: int, source: int = 0) -> Plane:
+    """The plane that shows a channel at one level.
+
+    Args:
+        level: one of the levels of tifffile's series; its file must stay open.
+        stack: where each channel of that level lies.
+        place: which channel.
+        source: which file of the slide it is, where there are several.
+
+    Raises:
+        SlideError: the file does not hold it, or ends before it does.
+    """
+    plane = _stored(level, stack, place, source)
+    missing = plane.end - level.keyframe.parent.filehandle.size
+    if missing > 0:
+        raise SlideError(f"the file ends {missing:,} bytes too early")
+    return plane
+
+
+@dataclass(frozen=True)
+class _EncodedPlane:
+    """A plane stored as tiles or strips, which tifffile decodes.
+
+    Attributes:
+        source: which file of the slide.
+        page: tifffile's.
+        sample: which of a pixel's values, where they lie beside one another.
+        separate: which of them, where the page stores one after another.
+    """
+
+    source: int
+    page: Any
+    sample: int
+    separate: int
+
+    @property
+    def piece_px(self) -> tuple[int, int]:
+        kept = self.page.keyframe
+        if kept.is_tiled:
+            return kept.tilewidth, kept.tilelength
+        return kept.imagewidth, kept.rowsperstrip
+
+    @property
+    def end(self) -> int:
+        """One past the last byte of its tiles or strips."""
+        starts, lengths = self.page.dataoffsets, self.page.databytecounts
+        return int(max(map(add, starts, lengths), default=0))
+
+    def key(self, column: int, row: int) -> Key:
+        return self.source, int(self.page.offset), self._index(column, row)
+
+    def load(self, column: int, row: int) -> Piece:
+        """Decode one tile or strip; what the file leaves out is zero."""
+        index = self._index(column, row)
+        kept = self.page.keyframe
+        length = self.page.databytecounts[index]
+        if length == 0:
+            width, height = self.piece_px
+            return np.zeros((height, width, _interleaved(kept)), kept.dtype)
+        stored = _bytes(kept, self.page.dataoffsets[index], length)
+        decoded, _, _ = kept.decode(stored, index, **self._tables())
+        return np.asarray(decoded[0])  # of (depth, height, width, samples)
+
+    def _tables(self) -> dict[str, Any]:
+        kept = self.page.keyframe
+        if kept.compression not in JPEG:
+            return {}
+        return {"jpegtables": self.page.jpegtables, "jpegheader": kept.jpegheader}
+
+    def _index(self, column: int, row: int) -> int:
+        kept = self.page.keyframe
+        width, height = self.piece_px
+        across, down = -(-kept.imagewidth // width), -(-kept.imagelength // height)
+        return int((self.separate * down + row) * across + column)
+
+
+@dataclass(frozen=True)
+class _RawPlane:
+    """A plane stored uncompressed from one byte on, row after row.
+
+    Attributes:
+        source: which file of the slide.
+        page: tifffile's, of the file's first plane.
+        sample: which of a pixel's values it is.
+        offset: where the plane begins, in bytes.
+    """
+
+    source: int
+    page: Any
+    sample: int
+    offset: int
+
+    @property
+    def piece_px(self) -> tuple[int, int]:
+        """(width, height) of a band of whole rows."""
+        rows = min(int(self.page.imagelength), RAW_PIECE_BYTES // self._row_bytes)
+        return int(self.page.imagewidth), max(1, rows)
+
+    @property
+    def end(self) -> int:
+        """One past its last byte."""
+        return self.offset + int(self.page.imagelength) * self._row_bytes
+
+    def key(self, column: int, row: int) -> Key:
+        del column  # there is one
+        return self.source, self.offset, row
+
+    def load(self, column: int, row: int) -> Piece:
+        """Read a band of whole rows."""
+        del column
+        band = self.piece_px[1]
+        rows = min(band, self.page.imagelength - row * band)
+        start = self.offset + row * band * self._row_bytes
+        stored = _bytes(self.page, start, rows * self._row_bytes)
+        shape = rows, self.page.imagewidth, _interleaved(self.page)
+        return np.frombuffer(stored, _stored_dtype(self.page)).reshape(shape)
+
+    @property
+    def _row_bytes(self) -> int:
+        return int(self.page.imagewidth * _interleaved(self.page) * self.page.dtype.itemsize)
+
+
+def _stored(level: Any, stack: Stack, place: int, source: int) -> _EncodedPlane | _RawPlane:
+    kept = level.keyframe
+    sample, separate = stack.samples[place], stack.separate[place]
+    if level.dataoffset is not None and not kept.is_tiled:
+        alone = kept.imagelength * kept.imagewidth * _interleaved(kept) * kept.dtype.itemsize
+        before = stack.pages[place] * prod(kept.shape) * kept.dtype.itemsize + separate * alone
+        return _RawPlane(source, kept, sample, level.dataoffset + before)
+    page = level[stack.pages[place]]
+    if page is None or page.parent is not kept.parent:
+        raise SlideError("its plane is in another file; make one file of all")
+    return _EncodedPlane(source, page, sample, separate)
+
+
+def _interleaved(page: Any) -> int:
+    """How many values lie beside one another."""
+    return int(page.samplesperpixel) if page.planarconfig == 1 else 1
+
+
+def _stored_dtype(page: Any) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = np.dtype(page.parent.byteorder + page.dtype.char)
+    return dtype
+
+
+def _bytes(page: Any, offset: int, length: int) -> bytes:
+    stored = os.pread(page.parent.filehandle.fileno(), length, offset)
+    if len(stored) != length:
+        raise SlideError(f"the file ends {length - len(stored):,} bytes too early")
+    return stored
