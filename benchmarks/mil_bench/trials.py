@@ -111,7 +111,7 @@ class _Fold:
         return cls(trial, bags, fold.train, fold.val, test, recipe_of(trial, size))
 
     def outcome(self) -> Outcome:
-        with Reader(lambda case: self.bags[int(case.case_id)]) as reader:
+        with Reader(lambda case: self.bags[int(case.case_id)], cache_gb=1) as reader:
             learning = self._learnt(reader)
             test = _part(self.test, reader)
             logits = learning.logits(test)  # (bags, 2)
