@@ -32,6 +32,7 @@ class Bags:
         identity: what the features of all slides have in common, as plain data: geometry,
             encoder, markers, the shape of a tile's values, least tissue.
         scalers: one per clinical table, fitted on the training fold.
+        verified: slides whose features were found whole and finite in this process, once.
     """
 
     stores: Mapping[str, Path]
@@ -39,6 +40,7 @@ class Bags:
     min_tissue: float
     identity: Mapping[str, Any] = field(repr=False)
     scalers: tuple[Scaler, ...] = ()
+    verified: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def only(self, cases: Collection[Case]) -> "Bags":
         """The bags of these cases alone."""
@@ -92,8 +94,10 @@ class Bags:
             raise InputError(f"case {case.case_id}: slide {slide_id} is not among these bags")
         stored = self._stored(slide_id)
         rows = stored.rows()
+        values = stored.values(rows, verify=slide_id not in self.verified)
+        self.verified.add(slide_id)
         return Bag(
-            features=torch.from_numpy(stored.values(rows)),
+            features=torch.from_numpy(values),
             coords=_integers(stored.grid.xy[rows]),
             lattice=_integers(stored.grid.index[rows, ::-1]),  # (row, column) on disk
             segment=torch.zeros(len(rows), dtype=torch.int64),

@@ -108,7 +108,7 @@ class StoredFeatures:
     @property
     def shape(self) -> tuple[int, ...]:
         """``(N, D)`` or ``(N, M, D)``, all tiles of the grid counted."""
-        return self.store.features(self.features.grid, self.features.name).shape
+        return self.store.feature_shape(self.features.grid, self.features.name)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -142,23 +142,34 @@ class StoredFeatures:
             )
         return rows
 
-    def values(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+    def values(self, rows: NDArray[np.intp], *, verify: bool = True) -> NDArray[Any]:
         """``(n, D)`` or ``(n, M, D)`` features of these rows, in the dtype they are stored in.
 
+        Args:
+            rows: which.
+            verify: compare with the checksums, and look for values that are not finite.
+
         Raises:
+            StoreError: the features are torn.
             DataError: a value is not finite.
         """
         key, name = self.features.grid, self.features.name
-        values = np.asarray(self.store.features(key, name)[...])
-        values = values if len(rows) == len(values) else values[rows]
-        sums = values.reshape(len(values), -1).sum(axis=1, dtype=np.float64)
-        if not np.isfinite(sums).all():  # a sum in float64 cannot overflow by itself
-            tile = int(rows[np.flatnonzero(~np.isfinite(sums))[0]])
+        values = self.store.feature_rows(key, name, rows, verify=verify)
+        if verify and not _all_finite(values):
+            finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
             raise DataError(
-                f"slide {self.store.slide_id}: the features {name} of tile {tile} are not finite; "
-                "embed it again with --overwrite"
+                f"slide {self.store.slide_id}: the features {name} of tile "
+                f"{rows[finite.argmin()]} are not finite; embed it again with --overwrite"
             )
         return values
+
+
+def _all_finite(values: NDArray[Any]) -> bool:
+    """By the bits of the largest magnitude: fifteen times as fast as numpy on half precision."""
+    bits = np.dtype(f"u{values.dtype.itemsize}")
+    infinite = np.array(np.inf, values.dtype).view(bits)
+    largest = (values.view(bits) & np.iinfo(bits).max // 2).max(initial=0)
+    return bool(largest < infinite)
 
 
 def agreed_identity(slides: Iterator[StoredFeatures]) -> dict[str, Any]:

@@ -17,8 +17,6 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_tools.errors import StoreError
-
 __all__ = ["RowChunks"]
 
 Rows = NDArray[np.integer[Any]]
@@ -86,7 +84,7 @@ class RowChunks:
             rows: ``(n,)`` which, best in ascending order; None for all.
 
         Raises:
-            StoreError: a chunk is missing or too short.
+            ValueError: a chunk is missing or too short.
         """
         wanted = np.arange(self.shape[0]) if rows is None else rows
         values = np.empty((len(wanted), *self.shape[1:]), self.dtype)
@@ -98,7 +96,7 @@ class RowChunks:
         """Compare every chunk with its checksum.
 
         Raises:
-            StoreError: a chunk is missing, too short, or not what was written.
+            ValueError: a chunk is missing, too short, or not what was written.
         """
         body = self.chunk_rows * self._row_bytes
         for chunk in range(-(-self.shape[0] // self.chunk_rows)):
@@ -106,7 +104,7 @@ class RowChunks:
             content = file.read_bytes() if file.is_file() else b""
             checksum = google_crc32c.value(content[:body]).to_bytes(CHECKSUM_BYTES, "little")
             if content[body:] != (checksum if self.checked else b"") or len(content) < body:
-                raise self._torn(chunk)
+                raise _torn(chunk)
 
     def _fill(self, into: memoryview, rows: Rows) -> None:
         """Copy run after run of rows, each chunk's file opened once per turn."""
@@ -125,7 +123,7 @@ class RowChunks:
         try:
             fresh = os.open(self._file(chunk), os.O_RDONLY)
         except FileNotFoundError:
-            raise self._torn(chunk) from None
+            raise _torn(chunk) from None
         if file >= 0:
             os.close(file)
         return fresh
@@ -135,7 +133,7 @@ class RowChunks:
         while done < len(into):  # one call gives two gigabytes at most
             more = os.preadv(file, [into[done:]], offset + done)
             if not more:
-                raise self._torn(chunk)
+                raise _torn(chunk)
             done += more
 
     def _file(self, chunk: int) -> Path:
@@ -144,11 +142,6 @@ class RowChunks:
     @property
     def _row_bytes(self) -> int:
         return prod(self.shape[1:]) * self.dtype.itemsize
-
-    def _torn(self, chunk: int) -> StoreError:
-        return StoreError(
-            f"{self.path}: its chunk {chunk} is missing or torn; delete the store and run again"
-        )
 
 
 def _runs(rows: Rows, chunk_rows: int) -> Iterator[tuple[int, int, int, int]]:
@@ -161,3 +154,7 @@ def _runs(rows: Rows, chunk_rows: int) -> Iterator[tuple[int, int, int, int]]:
         begins.tolist(), ends.tolist(), chunks[begins].tolist(), places[begins].tolist(),
         strict=True,
     )  # fmt: skip
+
+
+def _torn(chunk: int) -> ValueError:
+    return ValueError(f"its chunk {chunk} is missing or cut short, or not what was written")

@@ -1,5 +1,6 @@
 """A store, open for reading."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +15,7 @@ from zarr.errors import NodeNotFoundError
 from wsi_tools.errors import InputError, StoreError, WsiToolsError
 from wsi_tools.slide import SlideInfo
 from wsi_tools.store import grids
+from wsi_tools.store.chunks import RowChunks, Rows
 from wsi_tools.store.layout import read_root
 from wsi_tools.store.records import SlideRecord, parse_slide
 from wsi_tools.tiling import TileGrid
@@ -95,7 +97,7 @@ class FeatureStore:
 
     def tiles(self, key: str) -> int:
         """N, the number of tiles of a grid."""
-        return int(self._array(f"grids/{key}/coords").shape[0])
+        return len(self._values(f"grids/{key}/coords"))
 
     def grid(self, key: str) -> TileGrid:
         """One grid: row i is tile i for ever."""
@@ -114,19 +116,58 @@ class FeatureStore:
 
     def features(self, key: str, name: str) -> zarr.Array[Any]:
         """One set of features, (N, D) or (N, M, D), read as it is indexed."""
-        return self._array(f"grids/{key}/features/{name}")
+        return self._array(_features(key, name))
+
+    def feature_shape(self, key: str, name: str) -> tuple[int, ...]:
+        """(N, D) or (N, M, D) of one set of features."""
+        chunks = self._chunks(_features(key, name))
+        return self.features(key, name).shape if chunks is None else chunks.shape
+
+    def feature_rows(
+        self, key: str, name: str, rows: Rows | None = None, *, verify: bool = False
+    ) -> NDArray[Any]:
+        """Rows of one set of features, in the dtype they are stored in, at the speed of a copy.
+
+        Args:
+            key: the grid.
+            name: the features.
+            rows: which, best in ascending order; None for all.
+            verify: compare all of the set with its checksums first.
+
+        Raises:
+            StoreError: there is no such set, or it is torn.
+        """
+        node = _features(key, name)
+        chunks = self._chunks(node)
+        with self._reading(node):
+            if chunks is None:  # laid out by another hand; Zarr verifies what it reads
+                array = self._array(node)
+                return np.asarray(array[...] if rows is None else array.oindex[np.asarray(rows, np.int64)])
+            if verify:
+                chunks.verify()
+            return chunks.read(rows)
 
     def feature_attributes(self, key: str, name: str) -> dict[str, Any]:
         """What made a set of features: request, card, weights, versions, fingerprint."""
-        return self._attributes(f"grids/{key}/features/{name}")
+        return self._attributes(_features(key, name))
 
     def _attributes(self, node: str) -> dict[str, Any]:
-        return dict(self._node(node).attrs)
+        with self._reading(node):
+            attributes = json.loads((self.path / node / "zarr.json").read_bytes())["attributes"]
+            return dict(attributes)
 
     def _values(self, node: str) -> NDArray[Any]:
-        array = self._array(node)
+        """All of an array, compared with its checksums."""
+        chunks = self._chunks(node)
         with self._reading(node):
-            return np.asarray(array[...])
+            if chunks is None:
+                return np.asarray(self._array(node)[...])
+            chunks.verify()
+            return chunks.read()
+
+    def _chunks(self, node: str) -> RowChunks | None:
+        with self._reading(node):
+            return RowChunks.of(self.path / node)
 
     def _array(self, node: str) -> zarr.Array[Any]:
         found = self._node(node)
@@ -135,20 +176,23 @@ class FeatureStore:
         return found
 
     def _node(self, node: str) -> zarr.Array[Any] | zarr.Group:
-        try:
-            with self._reading(node):
-                return zarr.open(self.path / node, mode="r")
-        except (FileNotFoundError, NodeNotFoundError):
-            raise StoreError(f"{self.path}: there is no {node}") from None
+        with self._reading(node):
+            return zarr.open(self.path / node, mode="r")
 
     @contextmanager
     def _reading(self, node: str) -> Iterator[None]:
         """Turn whatever a torn file leads to into the one error that names it."""
         try:
             yield
-        except (WsiToolsError, NodeNotFoundError):
+        except WsiToolsError:
             raise
+        except (FileNotFoundError, NodeNotFoundError):
+            raise StoreError(f"{self.path}: there is no {node}") from None
         except (ValueError, TypeError, LookupError) as error:
             raise StoreError(
                 f"{self.path}: {node} is torn ({error}); delete the store and run again"
             ) from None
+
+
+def _features(key: str, name: str) -> str:
+    return f"grids/{key}/features/{name}"
