@@ -1,10 +1,12 @@
 """Small slides made of an array of pixels, read back by the reader of plain images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from wsi_tools.slide import Slide, open_slide
@@ -23,6 +25,23 @@ def slide_of(tmp_path: Path) -> Callable[..., Slide]:
         return open_slide(file, mpp_override=mpp)
 
     return write
+
+
+@pytest.fixture
+def channels_of(tmp_path: Path) -> Iterator[Callable[..., Slide]]:
+    """Write named planes (h, w) of so many µm as an OME-TIFF and open it until the test ends."""
+    opened = ExitStack()
+
+    def write(planes: dict[str, np.ndarray], mpp: float = 4.0, name: str = "case") -> Slide:
+        file = tmp_path / f"{name}.ome.tiff"
+        metadata = {"axes": "CYX", "Channel": {"Name": list(planes)}}
+        tifffile.imwrite(
+            file, np.stack(list(planes.values())), photometric="minisblack", metadata=metadata
+        )
+        return opened.enter_context(open_slide(file, mpp_override=mpp))
+
+    with opened:
+        yield write
 
 
 @pytest.fixture
