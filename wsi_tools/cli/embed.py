@@ -9,6 +9,7 @@ import typer
 from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
 from wsi_tools.cli.prepare import deliver, prepared
+from wsi_tools.cli.verbs import refuse_unknown
 
 if TYPE_CHECKING:
     from wsi_tools.embedding.cards import Card
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 @opt.takes(
     opt.Input,
     opt.WhichGrid,
+    opt.WhichPanel,
+    opt.Channels,
     opt.Features,
     opt.LeastTissue,
     opt.Output,
@@ -43,6 +46,8 @@ class LastStage:
     opt.Pictures,
     opt.Scale,
     opt.LeastTissue,
+    opt.WhichPanel,
+    opt.Channels,
     opt.Features,
     opt.Output,
     opt.Many,
@@ -51,8 +56,6 @@ class LastStage:
 )
 def run(ctx: typer.Context) -> None:
     """Segment, tile and embed, slide by slide: from files to features in one command."""
-    from wsi_tools.cli.requested import refuse_unknown
-
     until = ctx.params["until"]
     refuse_unknown("--until", until, ("segment", "tile", "embed"))
     for _, row in prepared(ctx, until):

@@ -186,9 +186,15 @@ class Tissue:
     """How tissue is found; a number not given comes from the preset."""
 
     method: Annotated[
-        str, option("auto, otsu, hsv, entropy, none or a plug-in.", panel="Tissue")
+        str,
+        option(
+            "auto, otsu, hsv, entropy, none or a plug-in; multiplex nuclear, any-marker or none.",
+            panel="Tissue",
+        ),
     ] = "auto"
-    preset: Annotated[str, option("he (leaves out pen), ihc or biopsy.", panel="Tissue")] = "he"
+    preset: Annotated[str, option("he (leaves out pen), ihc, biopsy or mif.", panel="Tissue")] = (
+        "he"
+    )
     seg_mpp: Annotated[
         float | None, option("Working resolution, µm/px.", panel="Tissue", default="8")
     ] = None
@@ -216,6 +222,59 @@ class Tissue:
     ] = None
     exclude: Annotated[
         Path | None, option("GeoJSON, or folder: never inside.", panel="Tissue", metavar="PATH")
+    ] = None
+
+
+class WhichPanel:
+    """The markers of multiplex slides."""
+
+    panel: Annotated[
+        Path | None,
+        option(
+            "CSV with a row per marker: marker_name, and if wanted alias, role, background, …",
+            panel="Markers",
+            metavar="FILE",
+            default="the file's channels by name",
+        ),
+    ] = None
+
+
+class Channels:
+    """What becomes of the channels of multiplex slides."""
+
+    channels_as: Annotated[
+        str,
+        option("per-channel, mean, concat or rgb:RED,GREEN,BLUE.", panel="Markers"),
+    ] = "per-channel"
+    normalize: Annotated[
+        str | None,
+        option(
+            "dtype, fixed, percentile:LO,HI, zscore, arcsinh:C or none.",
+            panel="Markers",
+            default="fixed where the panel has every max, else dtype",
+        ),
+    ] = None
+    normalize_fit: Annotated[
+        Path | None,
+        option(
+            "CSV of slide_id or path: one scale for all, measured on these slides.",
+            panel="Markers",
+            metavar="FILE",
+        ),
+    ] = None
+    background: Annotated[
+        str | None,
+        option("NAME[:FACTOR], subtracted from all other markers.", panel="Markers"),
+    ] = None
+    missing_marker: Annotated[
+        str, option("error, zero or drop, where a slide lacks a marker.", panel="Markers")
+    ] = "error"
+    recipe: Annotated[
+        str | None,
+        option(
+            "fluoroformer: a paper's scale and background; in run its tissue and tiles too.",
+            panel="Markers",
+        ),
     ] = None
 
 
@@ -295,7 +354,12 @@ class Features:
     device: Annotated[str, option("auto, cpu, cuda or cuda:N.", panel="Compute")] = "auto"
     batch_size: Annotated[
         int | None,
-        option("Tiles per forward pass.", panel="Compute", default="CPU 8, CUDA 256", least=1),
+        option(
+            "Tiles per forward pass, or markers of tiles.",
+            panel="Compute",
+            default="CPU 8, CUDA 256",
+            least=1,
+        ),
     ] = None
     readers: Annotated[
         int | None,

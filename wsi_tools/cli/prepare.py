@@ -12,6 +12,7 @@ import typer
 from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
 from wsi_tools.cli.telling import Account, foreseen
+from wsi_tools.cli.verbs import refuse_unknown
 
 if TYPE_CHECKING:
     from wsi_tools.preparation import Task
@@ -46,7 +47,7 @@ def info(ctx: typer.Context) -> None:
         terminal.deliver(facts if given["json"] else "\n".join(lines(facts)))
 
 
-@opt.takes(opt.Input, opt.Tissue, opt.Pictures, opt.Output, opt.Many, opt.Manners)
+@opt.takes(opt.Input, opt.Tissue, opt.WhichPanel, opt.Pictures, opt.Output, opt.Many, opt.Manners)
 def segment(ctx: typer.Context) -> None:
     """Find tissue and keep it: outlines with holes, a mask, a thumbnail."""
     for _, row in prepared(ctx, "segment"):
@@ -54,12 +55,17 @@ def segment(ctx: typer.Context) -> None:
 
 
 @opt.takes(
-    opt.Input, opt.Scale, opt.LeastTissue, opt.Coordinates, opt.Output, opt.Many, opt.Manners
+    opt.Input,
+    opt.Scale,
+    opt.LeastTissue,
+    opt.WhichPanel,
+    opt.Coordinates,
+    opt.Output,
+    opt.Many,
+    opt.Manners,
 )
 def tile(ctx: typer.Context) -> None:
     """Lay a grid of tiles of an exact physical size over tissue, found first if missing."""
-    from wsi_tools.cli.requested import refuse_unknown
-
     kind = ctx.params["coords"]
     if kind is not None:
         refuse_unknown("--coords", kind, ("csv", "jsonl"))
@@ -78,11 +84,14 @@ def prepared(ctx: typer.Context, until: str) -> Iterator[tuple["Task", Row]]:
     from wsi_tools.cli.inputs import read_inputs, take_shard
     from wsi_tools.cli.requested import preparation
     from wsi_tools.cli.running import Run
+    from wsi_tools.cli.scale import on_one_scale
 
     given = ctx.params
     work = preparation(ctx, until)
     inputs = read_inputs(given["slides"], recursive=given["recursive"], manifest=given["manifest"])
     tasks = take_shard(inputs.tasks(given["out"]), given["shard"])
+    if given.get("normalize_fit") is not None:
+        work = on_one_scale(ctx, work, tasks)
     run = Run(
         work,
         workers=given["workers"],

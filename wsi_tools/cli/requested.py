@@ -1,6 +1,5 @@
 """From a verb's options to what preparation is asked to do."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -9,7 +8,8 @@ import typer
 
 from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
-from wsi_tools.cli.verbs import configuration, was_typed
+from wsi_tools.cli.markers import markers, panel_given, recipe_given
+from wsi_tools.cli.verbs import configuration, refuse_unknown, was_typed
 from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import InputError
 from wsi_tools.preparation import Embedding, Preparation, Reading, Segmenting, Tiling
@@ -17,11 +17,12 @@ from wsi_tools.preparation.features import refuse_geometry
 from wsi_tools.slide import READERS
 from wsi_tools.slide.resolution import stated
 from wsi_tools.tiling import TileSpec
-from wsi_tools.tissue import PRESETS, SEGMENTERS, TissueOptions
+from wsi_tools.tissue import MULTIPLEX_SEGMENTERS, PRESETS, SEGMENTERS, TissueOptions
 
 ENGINES = ("torch",)
 DTYPES = ("float16", "float32")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PAPER_PX = 224  # of the one recipe there is
 
 
 def preparation(ctx: typer.Context, until: Any) -> Preparation:
@@ -62,28 +63,32 @@ def pictures(ctx: typer.Context) -> tuple[str, ...]:
     return tuple(name for name in opt.names(opt.Pictures) if ctx.params.get(name))
 
 
-def segmenting(ctx: typer.Context) -> Segmenting | None:
-    """How tissue is found; None where nothing was said of it, except by the verb itself."""
-    given = ctx.params
-    if "method" not in given or not (
-        ctx.info_name == "segment" or was_typed(ctx, *opt.names(opt.Tissue))
-    ):
-        return None
-    return Segmenting(tissue_options(given), given["roi"], given["exclude"])
+def segmenting(ctx: typer.Context) -> Segmenting:
+    """How tissue is found; insisted on where something was said of it, if only by the verb."""
+    given, panel = ctx.params, panel_given(ctx)
+    nuclear = panel.nuclear if panel else ()
+    if "method" not in given:
+        return Segmenting(replace(PRESETS["he"], nuclear=nuclear), insists=False)
+    typed = was_typed(ctx, *opt.names(opt.Tissue), "recipe")
+    options = replace(tissue_options(ctx), nuclear=nuclear)
+    insists = ctx.info_name == "segment" or typed
+    return Segmenting(options, given["roi"], given["exclude"], insists=insists)
 
 
-def tissue_options(given: dict[str, Any]) -> TissueOptions:
+def tissue_options(ctx: typer.Context) -> TissueOptions:
     """A preset, with the numbers that were given in the place of its own.
 
     Raises:
         InputError: there is no such preset, or a number is out of range.
     """
-    name = given["preset"]
+    given, paper = ctx.params, recipe_given(ctx)
+    name = "mif" if paper and not was_typed(ctx, "preset") else given["preset"]
+    method = paper.tissue_method if paper and not was_typed(ctx, "method") else given["method"]
     refuse_unknown("--preset", name, PRESETS)
-    refuse_unknown("--method", given["method"], ("auto", *SEGMENTERS))
+    refuse_unknown("--method", method, ("auto", *SEGMENTERS, *MULTIPLEX_SEGMENTERS))
     numbers = ("seg_mpp", "min_area_um2", "min_hole_area_um2", "close_um")
     typed = {each: given[each] for each in numbers if given[each] is not None}
-    return replace(PRESETS[name], method=given["method"], **typed)
+    return replace(PRESETS[name], method=method, **typed)
 
 
 def tiling(ctx: typer.Context) -> Tiling | None:
@@ -93,10 +98,11 @@ def tiling(ctx: typer.Context) -> Tiling | None:
     if "mpp" not in given or not (ctx.info_name in ("tile", "run") or was_typed(ctx, *names)):
         return None
     least = given["min_tissue"] if was_typed(ctx, "min_tissue") else None
+    px = PAPER_PX if recipe_given(ctx) and not was_typed(ctx, "tile_size") else given["tile_size"]
     spec = TileSpec(
-        px=given["tile_size"],
+        px=px,
         mpp=target_mpp(ctx),
-        overlap=overlap_px(given["overlap"], given["tile_size"]),
+        overlap=overlap_px(given["overlap"], px),
         min_tissue=given["min_tissue"],
         mpp_tolerance=given["mpp_tolerance"],
         allow_upsample=given["allow_upsample"],
@@ -156,6 +162,7 @@ def embedding(ctx: typer.Context) -> Embedding:
         min_tissue=given["min_tissue"] if was_typed(ctx, "min_tissue") else None,
         allow_geometry_mismatch=given["allow_geometry_mismatch"],
         offline=given["offline"],
+        markers=markers(ctx),
     )
 
 
@@ -184,13 +191,3 @@ def _with_weights(names: list[str], weights: list[str]) -> tuple[tuple[str, str 
     for name in names:
         find_card(name)  # raises for a name that stands for nothing
     return tuple(zip_longest(names, weights))
-
-
-def refuse_unknown(flag: str, value: str, known: Iterable[str]) -> None:
-    """Refuse a value that is none of those known.
-
-    Raises:
-        InputError: names those that are.
-    """
-    if value not in known:
-        raise InputError(f"{flag} {value}: choose from {', '.join(known)}")

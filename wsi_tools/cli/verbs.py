@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,16 @@ def was_typed(ctx: typer.Context, *names: str) -> bool:
     """Whether any of these options came from the user (flag, variable or file)."""
     sources = (ctx.get_parameter_source(name) for name in names)
     return any(source is not None and source.name != "DEFAULT" for source in sources)
+
+
+def refuse_unknown(flag: str, value: str, known: Iterable[str]) -> None:
+    """Refuse a value that is none of those known.
+
+    Raises:
+        InputError: names those that are.
+    """
+    if value not in known:
+        raise InputError(f"{flag} {value}: choose from {', '.join(known)}")
 
 
 def load_config(ctx: typer.Context, path: Path | None) -> Path | None:

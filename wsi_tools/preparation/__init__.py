@@ -4,7 +4,7 @@ This door imports nothing heavy: the supervisor holds it, and a worker opens the
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
-from wsi_tools.preparation.markers import Markers
+from wsi_tools.preparation.markers import CohortScale, Markers
 from wsi_tools.preparation.requests import Embedding, Reading, Segmenting, Task, Tiling
 from wsi_tools.slide import Slide, open_slide
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wsi_tools.tiling import TileGrid
 
 __all__ = [
+    "CohortScale",
     "Embedding",
     "Markers",
     "Preparation",
@@ -70,12 +71,13 @@ class Prepared:
 class Preparation:
     """The stages asked for, up to the last; what is there already is kept.
 
-    A stage that is None takes what the store has; where it has nothing, its defaults apply.
+    Tissue that is not insisted on, and tiles that are None, are what the store has; where it has
+    nothing, their defaults apply.
     """
 
     until: Literal["segment", "tile", "embed"]
     reading: Reading = field(default_factory=Reading)
-    segmenting: Segmenting | None = None
+    segmenting: Segmenting = field(default_factory=lambda: Segmenting(insists=False))
     tiling: Tiling | None = None
     embedding: Embedding | None = None
     pictures: tuple[str, ...] = ()
@@ -125,13 +127,17 @@ class Preparation:
 
     def _foreseen(self, task: Task) -> "Forecast":
         from wsi_tools.preparation.forecast import Outlook
+
+        with self.opened(task) as slide:
+            return Outlook(self, slide, task).forecast()
+
+    def opened(self, task: Task) -> AbstractContextManager[Slide]:
+        """The slide of a task, by its store or its path, for looking at it alone."""
         from wsi_tools.store import FeatureStore
 
-        opened = (
-            _reopened(FeatureStore(task.store)) if task.recorded else self.reading.open(task.source)
-        )
-        with opened as slide:
-            return Outlook(self, slide, task).forecast()
+        if task.recorded:
+            return _reopened(FeatureStore(task.store))
+        return self.reading.open(task.source)
 
     @contextmanager
     def _opened(self, task: Task, writer: "StoreWriter") -> Iterator[Slide]:

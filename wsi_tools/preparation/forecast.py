@@ -9,7 +9,7 @@ import numpy as np
 from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import UnavailableError, WeightsError
 from wsi_tools.preparation.features import Backbones, refuse_geometry
-from wsi_tools.preparation.requests import Embedding, Segmenting, Task, Tiling
+from wsi_tools.preparation.requests import Embedding, Task, Tiling
 from wsi_tools.preparation.views import view_of
 from wsi_tools.slide import Slide
 from wsi_tools.store import FeatureStore
@@ -78,6 +78,11 @@ class Outlook:
         exists = (task.store / "zarr.json").exists()
         self._store = FeatureStore(task.store) if exists else None
 
+    def ground(self) -> tuple[TissueMask, TileGrid]:
+        """The tissue and the tiles that there would be."""
+        tissue, request = self._tissue()
+        return tissue, self._grid(tissue, request)[1]
+
     def forecast(self) -> Forecast:
         """Foresee the stages asked for."""
         tissue, request = self._tissue()
@@ -103,13 +108,12 @@ class Outlook:
 
     def _tissue(self) -> tuple[TissueMask, Request]:
         asked, slide_id = self._asked.segmenting, self._task.slide_id
-        wanted = asked or Segmenting()
-        request = wanted.request(self._slide.info, slide_id)
+        request = asked.request(self._slide.info, slide_id)
         if self._store and self._store.has_tissue:
             there = self._store.tissue_request()
-            if asked is None or self._is_the_same("the tissue", request, there):
+            if not asked.insists or self._is_the_same("the tissue", request, there):
                 return self._store.tissue(), there
-        return wanted.tissue(self._slide, slide_id), request
+        return asked.tissue(self._slide, slide_id), request
 
     def _grid(self, tissue: TissueMask, tissue_request: Request) -> tuple[str, TileGrid]:
         embedding, store = self._asked.embedding, self._store

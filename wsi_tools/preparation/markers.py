@@ -4,10 +4,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from wsi_tools.channels import MatchedPanel, Normalization, Panel, Statistics, implicit_panel
+from wsi_tools.channels import (
+    CHANNEL_RECIPES,
+    ChannelRecipe,
+    Marker,
+    Normalization,
+    Panel,
+    Statistics,
+    implicit_panel,
+)
 from wsi_tools.embedding.markers import colours_of
 from wsi_tools.errors import InputError
 from wsi_tools.slide import SlideInfo
+from wsi_tools.store.requests import fingerprint
 
 __all__ = ["CohortScale", "Markers"]
 
@@ -23,6 +32,13 @@ class CohortScale:
 
     statistics: Statistics
     images: tuple[str, ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which slides, and what was measured on them, in short."""
+        measured = self.statistics.to_json()
+        slides = dict(zip(self.statistics.slides, self.images, strict=True))
+        return {"slides": slides, "measured": fingerprint(measured["markers"])}
 
     def to_json(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
@@ -41,10 +57,10 @@ class Markers:
     Attributes:
         panel: None takes the file's channels, in the order of their names.
         channels_as: ``per-channel``, ``mean``, ``concat`` or ``rgb:RED,GREEN,BLUE``.
-        normalization: None is ``fixed`` where the panel has a range for every marker, else
-            ``dtype``.
+        normalization: None is the recipe's; without one ``fixed`` where the panel has a range for
+            every marker, else ``dtype``.
         background: a marker that is subtracted from all others, and its factor.
-        keep_background: what is subtracted is embedded as well.
+        recipe: a name in `CHANNEL_RECIPES`, for what is not said.
         missing: what becomes of a marker that a slide lacks: ``error``, ``zero`` or ``drop``.
         cohort: the scale to take in the place of the slide's own.
 
@@ -56,7 +72,7 @@ class Markers:
     channels_as: str = "per-channel"
     normalization: Normalization | None = None
     background: tuple[str, float | None] | None = None
-    keep_background: bool = False
+    recipe: str | None = None
     missing: str = "error"
     cohort: CohortScale | None = None
 
@@ -80,26 +96,37 @@ class Markers:
             InputError: a marker was named that the panel has not.
             DataError: no panel was given, and two channels have one name.
         """
-        panel = self.panel or implicit_panel(info)
-        if self.background is not None:
-            panel = panel.with_background(*self.background)
+        panel = self._less_background(info)
         if colours := colours_of(self.channels_as):
             panel = _only(panel, colours)
-        name = panel.name if self.panel else ""  # an implicit one is named by what it has now
-        return replace(panel, name=name, keep_background=self.keep_background)
+        return panel if self.panel else replace(panel, name="")  # named by what it has now
 
-    def matched(self, info: SlideInfo) -> MatchedPanel:
-        """That panel, and where the slide has it.
+    def _less_background(self, info: SlideInfo) -> Panel:
+        name, scale = self.background or (None, None)
+        if self.paper is not None:
+            recipe = self.paper if scale is None else replace(self.paper, background_scale=scale)
+            return recipe.panel(info, self.panel, name)
+        panel = self.panel or implicit_panel(info)
+        return panel if name is None else panel.with_background(name, scale)
 
-        Raises:
-            DataError: the slide lacks a marker, or has it twice.
-        """
-        return self.panel_of(info).matched(info, self.missing)
+    @property
+    def guesses_background(self) -> bool:
+        """Whether a recipe subtracts a marker that nobody called a background."""
+        listed = self.panel.markers if self.panel else ()
+        said = self.background or any(marker.role == "background" for marker in listed)
+        return self.recipe is not None and not said
+
+    @property
+    def paper(self) -> ChannelRecipe | None:
+        """The recipe, if there is one."""
+        return None if self.recipe is None else CHANNEL_RECIPES[self.recipe]
 
     def rule(self, panel: Panel) -> Normalization:
         """The normalisation, where none was typed by what the panel knows."""
         if self.normalization is not None:
             return self.normalization
+        if self.paper is not None:
+            return self.paper.normalization
         has_ranges = all(marker.range for marker in panel.kept)
         return Normalization("fixed" if has_ranges else "dtype")
 
@@ -114,7 +141,7 @@ class Markers:
             "panel": panel.identity,
             "normalize": str(self.rule(panel)),
             "missing": self.missing,
-            "cohort": self.cohort.to_json() if self.cohort else None,
+            "cohort": self.cohort.identity if self.cohort else None,
         }
 
 
@@ -131,5 +158,5 @@ def _only(panel: Panel, names: tuple[str, ...]) -> Panel:
     )
 
 
-def _unseen(marker: Any) -> Any:
+def _unseen(marker: Marker) -> Marker:
     return marker if marker.role == "background" else replace(marker, role="ignore")

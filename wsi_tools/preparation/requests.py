@@ -11,6 +11,8 @@ from wsi_tools.store.requests import Request, fingerprint
 from wsi_tools.tiling import TileSpec
 from wsi_tools.tissue import PRESETS, TissueMask, TissueOptions, read_regions, segment
 
+OF_MULTIPLEX = ("nuclear", "hard_background")  # options that brightfield tissue does not depend on
+
 
 @dataclass(frozen=True)
 class Task:
@@ -52,11 +54,13 @@ class Segmenting:
     Attributes:
         roi: a GeoJSON file, or a folder that holds ``<slide_id>.geojson`` for every slide.
         exclude: the same; a folder may lack slides.
+        insists: tissue that another request found is refused; else it is taken as it is.
     """
 
     options: TissueOptions = PRESETS["he"]
     roi: Path | None = None
     exclude: Path | None = None
+    insists: bool = True
 
     def tissue(self, slide: Slide, slide_id: str) -> TissueMask:
         """Find the tissue of a slide.
@@ -72,10 +76,13 @@ class Segmenting:
 
     def request(self, info: SlideInfo, slide_id: str) -> Request:
         """What the tissue of a slide depends on."""
+        options = asdict(self.options)
+        for name in () if info.multiplex else OF_MULTIPLEX:
+            del options[name]
         return {
             "slide": info.fingerprint,
             "mpp": list(info.mpp),
-            "options": asdict(self.options),
+            "options": options,
             "roi": _digest(self.roi, slide_id),
             "exclude": _digest(self.exclude, slide_id),
         }

@@ -13,16 +13,13 @@ from wsi_tools.tiling import TileGrid, tile
 from wsi_tools.tissue import TissueMask, overlay, to_geojson
 
 
-def find_tissue(
-    slide: Slide, writer: StoreWriter, asked: Segmenting | None, report: Report
-) -> TissueMask:
-    """The tissue in the store, segmented first where it is missing; None takes what is there."""
+def find_tissue(slide: Slide, writer: StoreWriter, asked: Segmenting, report: Report) -> TissueMask:
+    """The tissue in the store, segmented first where it is missing."""
     slide_id = writer.store.slide_id
-    wanted = asked or Segmenting()
-    request = wanted.request(slide.info, slide_id)
-    if not writer.has_tissue(request if asked else None):
+    request = asked.request(slide.info, slide_id)
+    if not writer.has_tissue(request if asked.insists else None):
         report("segment", 0, 1)
-        writer.write_tissue(wanted.tissue(slide, slide_id), request)
+        writer.write_tissue(asked.tissue(slide, slide_id), request)
     return writer.store.tissue()
 
 

@@ -17,6 +17,7 @@ from wsi_tools.errors import SlideError
 from wsi_tools.preparation.markers import Markers
 from wsi_tools.preparation.measuring import tissue_values
 from wsi_tools.slide import Slide
+from wsi_tools.store.requests import fingerprint
 from wsi_tools.tiling import TileGrid
 from wsi_tools.tissue import TissueMask
 
@@ -141,21 +142,29 @@ class MarkerView:
         own = self.statistics if self._asked.cohort is None else None
         return {
             "channels": self._asked.request(self.panel),
-            "statistics": own.to_json()["markers"] if own else None,
+            "statistics": fingerprint(own.to_json()) if own else None,
         }
 
     def attributes(self) -> Mapping[str, Any]:
-        """What else a store keeps: the markers by name, where each was found, the panel."""
+        """What else a store keeps: markers by name, where each was found, panel and scale."""
+        cohort, scale = self._asked.cohort, self.statistics
         return {
             "markers": list(self.matched.names),
             "missing": list(self.matched.missing),
             "channels": self.matched.to_json(),
             "panel": self.panel.to_json(),
+            "statistics": scale.to_json() if scale else None,
+            "cohort": cohort.to_json() if cohort else None,
         }
 
     def warnings(self) -> tuple[str, ...]:
         """Contradictions of names, and channels that say nothing."""
-        return (*self.matched.warnings, *self._extremes.warnings())
+        return (*self.matched.warnings, *self._guesses(), *self._extremes.warnings())
+
+    def _guesses(self) -> Iterator[str]:
+        if self._asked.guesses_background:
+            guessed = next(each.name for each in self.panel.markers if each.role == "background")
+            yield f"{guessed}, the last, is taken for the background; say which with --background"
 
 
 View = ColourView | MarkerView
