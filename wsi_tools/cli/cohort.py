@@ -1,15 +1,15 @@
 """Options that say what a cohort is and what is to be learnt from it, and what they come to."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wsi_tools.cli import terminal
 from wsi_tools.cli.options import option
-from wsi_tools.errors import InputError
+from wsi_tools.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from wsi_tools.cohort import Cohort, Target
@@ -131,6 +131,29 @@ def _task(ctx: typer.Context) -> str:
     if task not in TASKS:
         raise InputError(f"--task {task}: choose from {', '.join(TASKS)}")
     return str(task)
+
+
+def meant(given: Mapping[str, Any], project: Path) -> "Cohort":
+    """The slides that are meant: those of the table that ``--cohort`` names, or all there are.
+
+    Raises:
+        DataError: a slide of the table has no store, or the project holds none.
+    """
+    from wsi_tools.cohort import Cohort, Columns, SlideRow, patient_from, read_cohort
+    from wsi_tools.cohort.stores import with_stores
+    from wsi_tools.store import Project
+
+    if given["cohort"] is not None:
+        columns = Columns(given["slide_id"], given["group"], given["patient_from"])
+        table = read_cohort(given["cohort"], columns, slides=given["slides"])
+        return with_stores(table, project, skip_missing=given["skip_missing"])
+    names = [store.stem for store in Project(project).stores()]
+    if not names:
+        raise DataError(f"{project}: holds no store; prepare slides with wsitools run")
+    pattern = given["patient_from"]
+    if pattern is None:
+        return Cohort.of_slides(names)
+    return Cohort(tuple(SlideRow(name, patient_from(pattern, name)) for name in names))
 
 
 def say_cohort(cohort: "Cohort") -> None:

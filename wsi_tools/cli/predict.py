@@ -39,7 +39,7 @@ def predict(ctx: typer.Context) -> None:
     _refuse_incomplete(given)
     model = _model(given)
     project = _prepared(ctx, model) if given["from_slides"] else _only(given["project"])
-    cohort = _cohort(ctx, project)
+    cohort = of_cohort.meant(given, project)
     _warn_of_known_slides(given["run"], model, cohort)
     cases = cohort.cases(model.checkpoints[0].reads.level)
     bags = model.bags(project, cohort)
@@ -131,26 +131,6 @@ def _place(given: Mapping[str, Any]) -> Path:
     if given["out"] == "-":
         raise InputError("say with --stores where the slides are prepared into")
     return Path(given["out"]).with_suffix(".stores")
-
-
-def _cohort(ctx: typer.Context, project: Path) -> "Cohort":
-    """The slides that are meant: those of a table, or all of the project."""
-    from wsi_tools.cohort import Cohort, Columns, SlideRow, patient_from, read_cohort
-    from wsi_tools.cohort.stores import with_stores
-    from wsi_tools.store import Project
-
-    given = ctx.params
-    if given["cohort"] is not None:
-        columns = Columns(given["slide_id"], given["group"], given["patient_from"])
-        table = read_cohort(given["cohort"], columns, slides=given["slides"])
-        return with_stores(table, project, skip_missing=given["skip_missing"])
-    names = [store.stem for store in Project(project).stores()]
-    if not names:
-        raise DataError(f"{project}: holds no store; prepare slides with wsitools run")
-    pattern = given["patient_from"]
-    if pattern is None:
-        return Cohort.of_slides(names)
-    return Cohort(tuple(SlideRow(name, patient_from(pattern, name)) for name in names))
 
 
 def _write_attention(

@@ -4,11 +4,15 @@ from wsi_tools.heatmap.background import from_slide, from_thumbnail
 from wsi_tools.heatmap.field import HeatField, heat_field
 from wsi_tools.heatmap.figure import Caption, figure
 from wsi_tools.heatmap.frame import Frame, frame_of
+from wsi_tools.heatmap.matrix import matrix_picture
 from wsi_tools.heatmap.models import RunModels
 from wsi_tools.heatmap.overlay import overlay, png
+from wsi_tools.heatmap.pixels import slide_of
+from wsi_tools.heatmap.request import HeatmapRequest
 from wsi_tools.heatmap.scale import COLOURS, SCALINGS, Scaled, percentiles, scaled
 from wsi_tools.heatmap.scores import Judges, MarkerMatrix, TileScores
 from wsi_tools.heatmap.tiles import Extremes, contact_sheet, extremes, tile_pictures
+from wsi_tools.heatmap.work import HeatmapWork
 
 __all__ = [
     "COLOURS",
@@ -17,6 +21,8 @@ __all__ = [
     "Extremes",
     "Frame",
     "HeatField",
+    "HeatmapRequest",
+    "HeatmapWork",
     "Judges",
     "MarkerMatrix",
     "RunModels",
@@ -29,9 +35,11 @@ __all__ = [
     "from_slide",
     "from_thumbnail",
     "heat_field",
+    "matrix_picture",
     "overlay",
     "percentiles",
     "png",
     "scaled",
+    "slide_of",
     "tile_pictures",
 ]

@@ -12,7 +12,7 @@ from wsi_tools.prediction.answers import Answer
 from wsi_tools.prediction.attention import row_names
 from wsi_tools.tasks import Classification
 
-__all__ = ["columns_of", "mean_columns", "predicted_class"]
+__all__ = ["columns_of", "mean_columns", "predicted_class", "vectors_of"]
 
 Column = NDArray[np.float32]
 Columns = dict[str, Column]
@@ -79,3 +79,15 @@ def mean_columns(several: Sequence[Columns], *, tokens: bool) -> Columns:
     own = ("/head-", f"{ATTENTION}:" if tokens else "/head-")
     shared = [name for name in first if not any(each in name for each in own)]
     return {name: np.mean([each[name] for each in several], axis=0) for name in shared}
+
+
+def vectors_of(checkpoint: Checkpoint, answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
+    """The views that are no numbers of tiles, mean over the models; by class where there is one."""
+    found = {}
+    for name, first in answers[0].views.items():
+        if first.ndim < 2:
+            mean = np.mean([answer.views[name].numpy() for answer in answers], axis=0)
+            outputs = [column.removeprefix("prob_") for column in checkpoint.task.columns]
+            names = outputs if len(outputs) == len(mean) else [str(k) for k in range(len(mean))]
+            found[name] = dict(zip(names, mean.tolist(), strict=True))
+    return found

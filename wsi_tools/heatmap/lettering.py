@@ -15,6 +15,7 @@ Side = Literal["left", "middle", "right"]
 
 INK: Colour = (32, 33, 36)
 FAINT: Colour = (112, 117, 122)
+PAPER = 255
 MICRO = "µ"  # the typeface has none: a u with a tail
 STEM, TAIL = 0.1, 0.22  # width of its stems and length of the tail, in heights of the letters
 
@@ -60,6 +61,14 @@ class Lettering:
         for place, letter in enumerate(text):
             if letter == MICRO:
                 self._write_tail((x + self._font.getlength(plain[:place]), xy[1]), colour)
+
+    def write_upwards(self, xy: tuple[float, float], text: str, *, colour: Colour = INK) -> None:
+        """Write a line that begins at `xy` and goes up, its baseline on the right."""
+        size = ceil(self.width(text)) + 1, 2 * self.size_px
+        line = Lettering(np.full((size[1], size[0], 3), PAPER, np.uint8), self.size_px)
+        line.write((0, 1.5 * self.size_px), text, colour=colour)
+        turned = Image.fromarray(np.rot90(line.picture).copy())
+        self._image.paste(turned, (round(xy[0] - 1.5 * self.size_px), round(xy[1] - size[0])))
 
     def box(self, box: tuple[float, float, float, float], colour: Colour) -> None:
         """Fill the pixels from (left, top) to before (right, bottom)."""

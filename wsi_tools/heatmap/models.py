@@ -8,7 +8,7 @@ import numpy as np
 
 from wsi_tools.cohort import Case, Cohort
 from wsi_tools.cohort.bags import Bags
-from wsi_tools.heatmap.columns import columns_of, mean_columns, predicted_class
+from wsi_tools.heatmap.columns import columns_of, mean_columns, predicted_class, vectors_of
 from wsi_tools.heatmap.scores import Judges, Known, MarkerMatrix, TileScores
 from wsi_tools.mil import card
 from wsi_tools.prediction import Computing, Ensemble, Prediction
@@ -76,12 +76,15 @@ class RunModels:
         Raises:
             DataError: a slide has no tile to use, or features that are not finite.
         """
-        chosen, judges = self._judges(case)
+        chosen, judges = self._chosen(case)
         prediction = next(chosen.predictions([case], bags))
         return tuple(_by_slide(chosen, prediction, bags, judges))
 
-    def _judges(self, case: Case) -> tuple[Ensemble, Judges]:
-        """Who may look at a case."""
+    def judges(self, case: Case) -> Judges:
+        """Who would look at a case."""
+        return self._chosen(case)[1]
+
+    def _chosen(self, case: Case) -> tuple[Ensemble, Judges]:
         places = [(each.origin.repeat, each.origin.fold) for each in self.ensemble.checkpoints]
         roles = [self._role(case, place) for place in places]
         tested = [number for number, role in enumerate(roles) if role == "test"]
@@ -118,6 +121,7 @@ def _by_slide(
             judges=judges,
             of=chosen,
             markers=_matrix(prediction, number, _marker_names(bags)),
+            vectors=vectors_of(models.checkpoints[0], prediction.answers),
         )
 
 

@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 
 from wsi_tools.errors import InputError
 
-__all__ = ["COLOURS", "SCALINGS", "Scaled", "coloured", "percentiles", "ramp", "scaled"]
+__all__ = [
+    "COLOURS",
+    "DIFFERENCE",
+    "SCALINGS",
+    "Scaled",
+    "coloured",
+    "percentiles",
+    "ramp",
+    "scaled",
+]
 
 Values = NDArray[np.float32]
 Picture = NDArray[np.uint8]
@@ -16,6 +25,10 @@ Picture = NDArray[np.uint8]
 # Perceptually uniform all: equal steps of a number look equally large, in grey too.
 COLOURS = ("viridis", "plasma", "inferno", "magma", "cividis")
 SCALINGS = ("percentile", "raw")
+DIFFERENCE = "difference"
+"""The ramp of what-ifs, whose middle is no change."""
+
+LESS, SAME, MORE = (33, 102, 172), (247, 247, 247), (178, 24, 43)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +39,7 @@ class Scaled:
         values: ``(N,)`` float32, NaN where a tile was left out.
         lowest: what the ramp begins with.
         highest: what it ends with.
-        kind: ``percentile`` or ``raw``.
+        kind: ``percentile``, ``raw`` or ``difference``.
     """
 
     values: Values
@@ -79,8 +92,21 @@ def ramp(colours: str) -> Picture:
     Raises:
         InputError: there is no such ramp.
     """
+    if colours == DIFFERENCE:
+        return _difference()
     if colours not in COLOURS:
         raise InputError(f"--colours {colours}: choose from {', '.join(COLOURS)}")
     levels = np.arange(256, dtype=np.uint8)[:, None]
     blue_first = cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{colours.upper()}"))
     return np.ascontiguousarray(blue_first[:, 0, ::-1])
+
+
+def _difference() -> Picture:
+    """Blue for less, paper for no change, red for more: straight lines in CIELAB."""
+    ends = np.array([[LESS, SAME, MORE]], np.float32) / 255
+    lab = cv2.cvtColor(ends, cv2.COLOR_RGB2LAB)[0]  # (3 colours, L a b)
+    places = np.linspace(-1, 1, 256)
+    between = [np.interp(places, (-1, 0, 1), axis) for axis in lab.T]
+    line = np.stack(between, axis=1).astype(np.float32)[None]
+    colours = np.clip(cv2.cvtColor(line, cv2.COLOR_LAB2RGB)[0], 0, 1)
+    return np.asarray(np.rint(colours * 255), np.uint8)

@@ -1,8 +1,6 @@
 """What trained models make of every tile of one slide: a column of scores per name."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_tools.errors import InputError
+from wsi_tools.heatmap.tables import table
 from wsi_tools.store import FeatureStore
 from wsi_tools.tiling import TileGrid
 
@@ -63,7 +62,7 @@ class MarkerMatrix:
     def csv(self) -> str:
         """The table ``marker,…``: a row asks, a column receives."""
         rows = zip(self.names, self.values.tolist(), strict=True)
-        return _table(("marker", *self.names), [(name, *row) for name, row in rows])
+        return table(("marker", *self.names), [(name, *row) for name, row in rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +80,7 @@ class TileScores:
         judges: which models.
         of: the class that ``attention`` is for, where there is a row per class; else empty.
         markers: the attention among the markers; None for features without that axis.
+        vectors: what a model offers besides that is no number per tile, by name.
     """
 
     slide_id: str
@@ -92,6 +92,7 @@ class TileScores:
     judges: Judges
     of: str = ""
     markers: MarkerMatrix | None = field(default=None, repr=False)
+    vectors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def score(self, name: str = ATTENTION) -> NDArray[np.float32]:
         """One column ``(N,)``.
@@ -112,18 +113,10 @@ class TileScores:
         width, height = (f"{side:.10g}" for side in self.grid.level0_px)
         header = ("slide_id", "x", "y", "width", "height", *self.names)
         rows = zip(self.grid.xy.tolist(), self.values.tolist(), strict=True)
-        return _table(
+        return table(
             header,
             [
                 (self.slide_id, *xy, width, height, *("" if isnan(each) else each for each in row))
                 for xy, row in rows
             ],
         )
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(header)
-    table.writerows(rows)
-    return text.getvalue()

@@ -11,6 +11,7 @@ from wsi_tools.heatmap.lettering import FAINT, INK, Lettering
 from wsi_tools.slide import Slide
 from wsi_tools.slide.sampling import read_box
 from wsi_tools.tiling import TileGrid
+from wsi_tools.tissue.fluorescence import brightest, grey, nuclear_channel
 
 __all__ = ["Extremes", "contact_sheet", "extremes", "tile_pictures"]
 
@@ -48,11 +49,23 @@ def extremes(values: NDArray[np.float32], count: int) -> Extremes:
 def tile_pictures(slide: Slide, grid: TileGrid, rows: Sequence[int]) -> list[Picture]:
     """The pixels of tiles as a backbone reads them; uint8 (px, px, 3) each.
 
+    Of a multiplex slide the nuclear channel is shown, or the brightest, in grey and with one white
+    for all the tiles.
+
     Raises:
         SlideError: the pixels cannot be decoded.
     """
     size = grid.spec.px, grid.spec.px
-    return [read_box(slide, grid.box(row), size, grid.level) for row in rows]
+
+    def read(shown: Slide) -> list[NDArray[np.generic]]:
+        return [read_box(shown, grid.box(row), size, grid.level) for row in rows]
+
+    if not slide.info.multiplex:
+        return [picture.astype(np.uint8, copy=False) for picture in read(slide)]
+    channel = nuclear_channel(slide.info)
+    planes = np.concatenate(read(slide if channel is None else slide.only([channel])))
+    place = brightest(planes) if channel is None else 0
+    return np.split(grey(planes[..., place]), len(rows)) if len(rows) else []
 
 
 def contact_sheet(
