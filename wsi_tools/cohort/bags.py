@@ -11,8 +11,14 @@ from torch import Tensor
 
 from wsi_tools.cohort.clinical import Scaler
 from wsi_tools.cohort.patients import Case, Cohort
-from wsi_tools.cohort.stores import FeatureSet, StoredFeatures, agreed_identity, choose_features
-from wsi_tools.errors import InputError, StoreError
+from wsi_tools.cohort.stores import (
+    FeatureSet,
+    StoredFeatures,
+    agreed_identity,
+    choose_features,
+    open_features,
+)
+from wsi_tools.errors import DataError, InputError
 from wsi_tools.mil import Bag
 from wsi_tools.store.layout import SUFFIX
 
@@ -57,8 +63,14 @@ class Bags:
         return int(self.identity["values"][-1])
 
     @property
+    def scale_images(self) -> Mapping[str, str]:
+        """The slides on which the scale of the markers was measured, and their fingerprints."""
+        cohort = self.identity["encoder"].get("channels", {}).get("cohort")
+        return cohort["slides"] if cohort else {}
+
+    @property
     def markers(self) -> int | None:
-        """M, the number of markers; None for features without that axis."""
+        """M, the number of markers of the panel; None for features without that axis."""
         values = self.identity["values"]
         return int(values[0]) if len(values) > 1 else None
 
@@ -69,9 +81,11 @@ class Bags:
 
         Raises:
             InputError: the case is not among these.
-            DataError: a slide has no tile to use, or features that are not finite.
+            DataError: a slide has no tile to use, features that are not finite, or fewer markers
+                than another of the case.
         """
         parts = [self._slide(case, name) for name in case.slides]
+        _refuse_other_shapes(case, parts)
         lengths = [len(part.features) for part in parts]
         return Bag(
             features=torch.cat([part.features for part in parts]),
@@ -123,16 +137,20 @@ def open_bags(
         DataError: two slides' features are not of one kind, or a slide lacks them.
     """
     stores = {slide.slide_id: project / f"{slide.slide_id}{SUFFIX}" for slide in cohort.slides}
-    chosen = choose_features(next(iter(stores.values())), features)
-    identity = agreed_identity(_opened(store, chosen, min_tissue) for store in stores.values())
-    return Bags(stores, chosen, identity["min_tissue"], identity)
+    one, *others = stores.values()
+    first = StoredFeatures(one, choose_features(one, features), min_tissue)
+    identity = agreed_identity(first, (open_features(store, first) for store in others))
+    return Bags(stores, first.features, identity["min_tissue"], identity)
 
 
-def _opened(store: Path, features: FeatureSet, min_tissue: float) -> StoredFeatures:
-    try:
-        return StoredFeatures(store, features, min_tissue)
-    except StoreError as error:
-        raise StoreError(f"slide {store.stem}: no features {features} ({error})") from None
+def _refuse_other_shapes(case: Case, parts: Sequence[Bag]) -> None:
+    found = {part.features.shape[1:] for part in parts}
+    if len(found) > 1:
+        counts = " and ".join(str(shape[0]) for shape in sorted(found))
+        raise DataError(
+            f"case {case.case_id}: its slides have {counts} markers, which one bag cannot hold; "
+            "embed them with --missing-marker zero, or train at --level slide"
+        )
 
 
 def _side_by_side(lattices: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_tools.cohort.patients import Cohort
-from wsi_tools.errors import DataError, InputError
+from wsi_tools.errors import DataError, InputError, StoreError
 from wsi_tools.store.layout import read_root
 from wsi_tools.store.project import Project
 from wsi_tools.store.reading import FeatureStore
@@ -19,9 +19,9 @@ from wsi_tools.tiling import TileGrid
 
 __all__ = ["FeatureSet", "StoredFeatures", "choose_features", "fingerprints", "with_stores"]
 
-# What may differ between slides that are read together: each has its own tiles, and one that
-# overflows float16 is stored as float32.
-OF_ONE_SLIDE = ("grid", "dtype", "min_tissue")
+# What may differ between slides that are read together: each has its own tiles, one that overflows
+# float16 is stored as float32, and the scale of markers may be measured on each by itself.
+OF_ONE_SLIDE = ("grid", "dtype", "min_tissue", "statistics")
 NAMED = 5  # slides in a message
 
 
@@ -72,20 +72,32 @@ class FeatureSet:
     def __str__(self) -> str:
         return f"{self.grid}/{self.name}"
 
+    @property
+    def backbone(self) -> str:
+        """The name less the panel."""
+        return self.name.partition("@")[0]
+
+    @property
+    def short(self) -> tuple[str, str]:
+        """What it may be called where no other has this backbone."""
+        return self.backbone, f"{self.grid}/{self.backbone}"
+
 
 def choose_features(store: Path, wanted: str | None = None) -> FeatureSet:
     """The features that are meant: the ones named, or the only ones.
 
     Args:
         store: of any slide of the project.
-        wanted: ``<grid>/<backbone>``, or the backbone alone if one grid has it.
+        wanted: ``<grid>/<backbone>`` or ``<grid>/<backbone>@<panel>``, or less of it if that fits
+            one set.
 
     Raises:
         InputError: none or several fit.
     """
     grids = read_root(store)["summary"]["grids"]
     found = [FeatureSet(key, name) for key, grid in grids.items() for name in grid["features"]]
-    fitting = [each for each in found if wanted in (None, each.name, str(each))]
+    exact = [each for each in found if wanted in (each.name, str(each))]
+    fitting = exact or [each for each in found if wanted in (None, *each.short)]
     if len(fitting) == 1:
         return fitting[0]
     if not found:
@@ -101,6 +113,7 @@ class StoredFeatures:
     def __init__(self, store: Path, features: FeatureSet, min_tissue: float = 0.0) -> None:
         self.store = FeatureStore(store)
         self.features = features
+        self.least = min_tissue
         self._attributes = self.store.feature_attributes(features.grid, features.name)
         self._request: Mapping[str, Any] = self._attributes["request"]
         self.min_tissue = max(min_tissue, self._request.get("min_tissue", 0.0))
@@ -117,10 +130,28 @@ class StoredFeatures:
         return {
             "tiles": self.store.grid_attributes(self.features.grid)["requested"],
             "encoder": encoder,
-            "markers": self._attributes.get("markers"),
-            "values": list(self.shape[1:]),
+            "markers": self.panel,
+            "values": self._values,
             "min_tissue": self.min_tissue,
         }
+
+    @property
+    def panel(self) -> list[str] | None:
+        """The markers by name, those that were dropped for this slide too; None where it has none.
+
+        Their order is that of the marker axis, where there is one.
+        """
+        channels = self._request.get("channels")
+        if channels is None:
+            return self._attributes.get("markers")
+        places = {name: each["place"] for name, each in channels["panel"].items()}
+        return sorted(places, key=lambda name: places[name])
+
+    @property
+    def _values(self) -> list[int]:
+        """The shape of a tile's values, had the slide every marker."""
+        *markers, width = self.shape[1:]
+        return [len(self.panel), width] if markers and self.panel else [*markers, width]
 
     @cached_property
     def grid(self) -> TileGrid:
@@ -172,18 +203,51 @@ def _all_finite(values: NDArray[Any]) -> bool:
     return bool(largest < infinite)
 
 
-def agreed_identity(slides: Iterator[StoredFeatures]) -> dict[str, Any]:
-    """What all slides agree on.
+def agreed_identity(first: StoredFeatures, others: Iterator[StoredFeatures]) -> dict[str, Any]:
+    """What the first slide and all others agree on.
 
     Raises:
-        DataError: two slides differ in encoder, geometry or least tissue; both are named.
+        DataError: two slides differ in markers, encoder, geometry or least tissue; both are named.
     """
-    first = next(slides)
     identity = first.identity
-    for other in slides:
+    for other in others:
+        if other.panel != first.panel:
+            raise other_markers(first, other)
         if changed := difference(other.identity, identity):
             raise DataError(
                 f"slide {other.store.slide_id}: its features {other.features} are not of the kind "
                 f"that {first.store.slide_id} has ({changed}); embed all slides alike"
             )
     return identity
+
+
+def other_markers(first: StoredFeatures, other: StoredFeatures) -> DataError:
+    """The error of two slides that were embedded with other panels."""
+    here, there = other.panel or [], first.panel or []
+    lacking = [name for name in there if name not in here]
+    more = [name for name in here if name not in there]
+    parts = [("lacks", lacking), ("has", more)]
+    told = " and ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
+    return DataError(
+        f"slide {other.store.slide_id}: beside {first.store.slide_id} it "
+        f"{told or 'has its markers in another order'}; embed all slides with one --panel"
+    )
+
+
+def open_features(store: Path, like: StoredFeatures) -> StoredFeatures:
+    """The features of another slide that are called as these are, above the same least tissue.
+
+    Raises:
+        StoreError: there are none.
+        DataError: there are such features, but of other markers.
+    """
+    try:
+        return StoredFeatures(store, like.features, like.least)
+    except StoreError as error:
+        missing = StoreError(f"slide {store.stem}: no features {like.features} ({error})")
+    grid = like.features.grid
+    there = (FeatureSet(grid, name) for name in FeatureStore(store).feature_names(grid))
+    for found in there if like.panel else ():
+        if found.backbone == like.features.backbone:
+            raise other_markers(like, StoredFeatures(store, found, like.least))
+    raise missing
