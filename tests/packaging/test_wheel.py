@@ -17,7 +17,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel, root):
     names = zipfile.ZipFile(wheel).namelist()
     package = {name for name in names if not name.startswith("wsitools-")}
     sources = {path.relative_to(root).as_posix() for path in root.glob("wsi_tools/**/*.py")}
-    assert package == sources | {"wsi_tools/py.typed"}
+    pages = {path.relative_to(root).as_posix() for path in root.glob("wsi_tools/*/templates/*")}
+    assert package == sources | pages | {"wsi_tools/py.typed"}
 
 
 def test_the_wheel_names_one_command(wheel):

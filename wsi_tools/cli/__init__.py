@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wsi_tools import __version__
-from wsi_tools.cli import embed, evaluate, heatmap, learn, manage, predict, prepare, train
+from wsi_tools.cli import embed, evaluate, heatmap, learn, manage, predict, prepare, report, train
 from wsi_tools.cli.options import Config
 from wsi_tools.cli.terminal import deliver
 from wsi_tools.cli.verbs import Verb, Verbs
@@ -37,7 +37,7 @@ PANELS = {
         learn.models,
         embed.backbones,
     ),
-    "Look": (heatmap.heatmap,),
+    "Look": (heatmap.heatmap, report.report),
     "Manage": (manage.status,),
 }
 
