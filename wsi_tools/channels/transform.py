@@ -60,20 +60,25 @@ class ChannelTransform:
             float32 (B, M, h, w), one plane per marker of `matched.names`; a marker that the slide
             lacks is 0.
         """
-        planes = without_background(pixels, self.matched)  # (B, h, w, M)
+        batch, height, width, _ = pixels.shape
+        planes = np.zeros((batch, len(self.matched.markers), height, width), np.float32)
         for place, marker in enumerate(self.matched.markers):
             if marker.channel is not None:
-                planes[..., place] = self._normalised(planes[..., place], marker)
-        return np.ascontiguousarray(np.moveaxis(planes, -1, 1))  # (B, M, h, w)
+                values = _values(pixels, marker, self.matched)  # (B, h, w)
+                planes[:, place] = self._normalised(values, marker)
+        return planes
 
-    def _normalised(self, plane: Planes, marker: MatchedMarker) -> Planes:
+    def _normalised(self, values: Planes, marker: MatchedMarker) -> Planes:
+        """Scale values in place, which is thrice as fast."""
         low, span = self._scale(marker)
         if span == 0:
-            return np.zeros_like(plane)  # one value everywhere on the tissue says nothing
+            return np.zeros_like(values)  # one value everywhere on the tissue says nothing
         if self.normalization.method == "arcsinh":
-            plane = np.arcsinh(plane / np.float32(self.normalization.numbers[0]))
-        scaled = (plane - np.float32(low)) / np.float32(span)
-        return np.clip(scaled, 0, 1) if self.normalization.is_bounded else scaled
+            values /= np.float32(self.normalization.numbers[0])
+            np.arcsinh(values, out=values)
+        values -= np.float32(low)
+        values /= np.float32(span)
+        return np.clip(values, 0, 1, out=values) if self.normalization.is_bounded else values
 
     def _scale(self, marker: MatchedMarker) -> tuple[float, float]:
         if self.statistics is not None and self.normalization.is_fitted:
@@ -126,13 +131,19 @@ def without_background(pixels: NDArray[Any], matched: MatchedPanel) -> Planes:
     Returns:
         float32 (..., M) in the units of the file; a marker that the slide lacks is 0.
     """
-    place = {channel: place for place, channel in enumerate(matched.channels)}
     planes = np.zeros((*pixels.shape[:-1], len(matched.markers)), np.float32)
-    for index, marker in enumerate(matched.markers):
+    for place, marker in enumerate(matched.markers):
         if marker.channel is not None:
-            planes[..., index] = pixels[..., place[marker.channel]]
-        if marker.background is not None:
-            source = pixels[..., place[marker.background]].astype(np.float32)
-            planes[..., index] -= np.float32(marker.background_scale) * source
-            np.maximum(planes[..., index], 0, out=planes[..., index])
+            planes[..., place] = _values(pixels, marker, matched)
     return planes
+
+
+def _values(pixels: NDArray[Any], marker: MatchedMarker, matched: MatchedPanel) -> Planes:
+    """What one marker shows, float32 (...), its background subtracted."""
+    values: Planes = pixels[..., matched.channels.index(marker.channel)].astype(np.float32)
+    if marker.background is not None:
+        source = pixels[..., matched.channels.index(marker.background)].astype(np.float32)
+        source *= np.float32(marker.background_scale)
+        values -= source
+        np.maximum(values, 0, out=values)
+    return values
