@@ -5,10 +5,18 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from wsi_tools.channels import Normalization, Panel
 from wsi_tools.cohort.bags import Bags
 from wsi_tools.embedding.cards import name_of_key
 from wsi_tools.errors import DataError
-from wsi_tools.preparation import Embedding, Preparation, Segmenting, Tiling
+from wsi_tools.preparation import (
+    CohortScale,
+    Embedding,
+    Markers,
+    Preparation,
+    Segmenting,
+    Tiling,
+)
 from wsi_tools.store import FeatureStore
 from wsi_tools.tiling import TileSpec
 from wsi_tools.tissue import TissueOptions
@@ -30,7 +38,35 @@ def recipe_of(bags: Bags) -> dict[str, Any]:
         "engine": request.get("engine"),
         "dtype": request.get("dtype"),
         "min_tissue": request.get("min_tissue"),
+        "markers": _markers_of(features),
     }
+
+
+def _markers_of(features: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was done to the channels, and with which panel; None of brightfield."""
+    channels = features["request"].get("channels")
+    if channels is None:
+        return None
+    return {
+        "panel": features["panel"],
+        "channels_as": channels["as"],
+        "normalize": channels["normalize"],
+        "missing": channels["missing"],
+        "cohort": features["cohort"],
+    }
+
+
+def _markers(recipe: Mapping[str, Any] | None) -> Markers:
+    if recipe is None:
+        return Markers()
+    cohort = recipe["cohort"]
+    return Markers(
+        panel=Panel.from_json(recipe["panel"]),
+        channels_as=recipe["channels_as"],
+        normalization=Normalization.parse(recipe["normalize"]),
+        missing=recipe["missing"],
+        cohort=CohortScale.from_json(cohort) if cohort else None,
+    )
 
 
 def preparation_of(
@@ -62,6 +98,7 @@ def preparation_of(
                 dtype=recipe["dtype"],
                 min_tissue=recipe["min_tissue"],
                 allow_geometry_mismatch=True,  # the training slides were allowed theirs
+                markers=_markers(recipe.get("markers")),
             ),
         )
     except (TypeError, ValidationError):
