@@ -91,9 +91,10 @@ class Ensemble:
         """What the models say of each case, in order."""
         with Reader(bags.bag) as reader:
             for case, bag in zip(cases, reader.bags(cases), strict=True):
-                yield self._prediction(case, bag)
+                yield self.prediction(case, bag)
 
-    def _prediction(self, case: Case, bag: Bag) -> Prediction:
+    def prediction(self, case: Case, bag: Bag) -> Prediction:
+        """What the models say of one case, of which this is the bag as it is stored."""
         answers = tuple(
             answer(
                 model,
