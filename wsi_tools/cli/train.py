@@ -48,6 +48,7 @@ def train(ctx: typer.Context) -> None:
         raise InputError("say where the run goes with --out")
     experiment = _experiment(ctx)
     chosen = _chosen(experiment, given["fold"])
+    experiment.refuse_measured_tests(chosen)
     if given["dry_run"]:
         for row in _foreseen(experiment, chosen):
             terminal.deliver(row)

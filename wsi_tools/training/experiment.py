@@ -8,7 +8,8 @@ from typing import Any
 from wsi_tools.checkpoint import Composition
 from wsi_tools.cohort import ClinicalTable, Cohort, Target
 from wsi_tools.cohort.bags import Bags, open_bags
-from wsi_tools.errors import InputError
+from wsi_tools.cohort.stores import fingerprints
+from wsi_tools.errors import DataError, InputError
 from wsi_tools.mil import card
 from wsi_tools.splits import Fold, Splits, training_folds
 from wsi_tools.store.requests import fingerprint, json_ready
@@ -165,6 +166,27 @@ class Experiment:
         """
         folds = training_folds(self.splits, self.cohort, self.design.inputs.level)
         return next(each for each in folds if (each.repeat, each.number) == (key.repeat, key.fold))
+
+    def refuse_measured_tests(self, keys: Sequence[FoldKey]) -> None:
+        """Refuse folds whose test slides set the scale that all features were embedded on.
+
+        Raises:
+            DataError: such a slide and its fold.
+        """
+        measured = self.design.bags([self.cohort.slides[0].slide_id]).scale_images
+        if not measured:
+            return
+        known = {*measured, *measured.values()}  # an image may be there under another name
+        places = {(key.repeat, key.fold) for key in keys}
+        images = fingerprints(self.design.project, {each.slide_id for each in self.cohort.slides})
+        for each in self.splits.assignments:
+            tested = each.role == "test" and each.place in places
+            if tested and known & {each.slide_id, images.get(each.slide_id)}:
+                raise DataError(
+                    f"fold {each.place[1]}: its test slide {each.slide_id} is among the "
+                    "--normalize-fit slides of these features; fit their scale on slides that no "
+                    "fold tests, or train the folds that do not test it with --fold"
+                )
 
     def request(self) -> dict[str, Any]:
         """What the numbers depend on: two runs with equal requests are the same run."""
