@@ -81,7 +81,7 @@ class ChannelFolderReader:
 
 
 def _facts(files: Sequence[Path], seen: Survey, shown: Sequence[int]) -> Facts:
-    told = Acquisition("channel-folder", tuple(stem(each) for each in files))
+    told = Acquisition("channel-folder", names=tuple(stem(each) for each in files))
     every = channels(told, len(files), seen.dtype)
     return Facts(
         vendor=told.vendor,

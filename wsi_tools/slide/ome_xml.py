@@ -27,7 +27,13 @@ def described(xml: str, size: tuple[int, int]) -> Acquisition:
     """
     for pixels in ElementTree.fromstring(xml).iterfind(".//{*}Pixels"):
         if (pixels.get("SizeX"), pixels.get("SizeY")) == (str(size[0]), str(size[1])):
-            return Acquisition("ome-tiff", _names(pixels), _exposures(pixels), _resolution(pixels))
+            return Acquisition(
+                vendor="ome-tiff",
+                count=int(pixels.get("SizeC", 0)),
+                names=_names(pixels),
+                exposures_ms=_exposures(pixels),
+                resolutions=_resolution(pixels),
+            )
     return Acquisition("ome-tiff")
 
 

@@ -140,7 +140,7 @@ class _Image:
     def told(self) -> Acquisition:
         """The channels' names."""
         shown = self.omero.get("channels") or ()
-        return Acquisition("ome-zarr", tuple(str(each.get("label") or "") for each in shown))
+        return Acquisition("ome-zarr", names=tuple(str(each.get("label") or "") for each in shown))
 
     def resolutions(self) -> tuple[Resolution, ...]:
         """The size of a level-0 pixel, where its unit is stated."""

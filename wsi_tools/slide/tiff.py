@@ -227,7 +227,9 @@ def _layout(page: Any) -> Layout:
 
 def _piece(page: Any) -> tuple[int, int]:
     """(width, height) of what tifffile decodes at once."""
-    return page.chunks[page.axes.index("X")], page.chunks[page.axes.index("Y")]
+    if page.is_tiled:
+        return page.tilewidth, page.tilelength
+    return page.imagewidth, min(page.rowsperstrip, page.imagelength)
 
 
 def _tag_resolution(page: Any) -> tuple[Resolution, ...]:

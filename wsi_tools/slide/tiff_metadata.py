@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 from wsi_tools.slide.acquisition import Acquisition
-from wsi_tools.slide.info import Resolution
 from wsi_tools.slide.ome_xml import described
 from wsi_tools.slide.resolution import from_per_unit, from_text
 from wsi_tools.slide.tiff import Survey, ratio
@@ -31,16 +31,12 @@ def told_by(tiff: Any, seen: Survey, pages: Sequence[Any]) -> Acquisition:
     """
     if seen.is_ome:
         told = described(tiff.ome_metadata, seen.sizes[0])
-        return _with_resolutions(told, seen.resolutions)
+        return replace(told, resolutions=seen.resolutions)
     if seen.is_qpi:
         return _qptiff(seen, pages)
     if tiff.is_imagej:
         return _imagej(tiff.imagej_metadata or {}, tiff.series[seen.series], seen)
-    return Acquisition("tiff", _page_names(pages), (), seen.resolutions)
-
-
-def _with_resolutions(told: Acquisition, resolutions: tuple[Resolution, ...]) -> Acquisition:
-    return Acquisition(told.vendor, told.names, told.exposures_ms, resolutions)
+    return Acquisition("tiff", names=_page_names(pages), resolutions=seen.resolutions)
 
 
 def _qptiff(seen: Survey, pages: Sequence[Any]) -> Acquisition:

@@ -149,7 +149,7 @@ def _stored(level: Any, stack: Stack, place: int, source: int) -> _EncodedPlane 
         return _RawPlane(source, kept, sample, level.dataoffset + before)
     page = level[stack.pages[place]]
     if page is None or page.parent is not kept.parent:
-        raise SlideError("its plane is in another file; make one file of all")
+        raise SlideError("its plane is not in the file, which was cut short or is one of several")
     return _EncodedPlane(source, page, sample, separate)
 
 

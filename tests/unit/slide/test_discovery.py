@@ -29,6 +29,16 @@ def test_recursion_goes_into_folders_but_not_into_stores(tmp_path):
     assert set(found(tmp_path, recursive=True)) == {"a", "b"}
 
 
+def test_an_ome_zarr_is_one_slide_and_is_not_walked_into(tmp_path):
+    make(tmp_path, "slides/a.ome.zarr/0/x.tif", "slides/deep/b.zarr/0/y.tif")
+    (tmp_path / "slides/a.ome.zarr/.zattrs").write_text('{"multiscales": []}')
+    newer = '{"attributes": {"ome": {"multiscales": []}}}'
+    (tmp_path / "slides/deep/b.zarr/zarr.json").write_text(newer)
+    assert set(found(tmp_path / "slides", recursive=True)) == {"a", "b"}
+    assert set(found(tmp_path / "slides")) == {"a"}
+    assert set(found(tmp_path / "slides/deep/b.zarr")) == {"b"}
+
+
 def test_a_named_file_is_a_slide_whatever_its_suffix(tmp_path):
     make(tmp_path, "odd.xyz")
     assert set(found(tmp_path / "odd.xyz", tmp_path / "missing.svs")) == {"odd", "missing"}

@@ -79,7 +79,7 @@ def test_a_multi_channel_tiff_is_refused_by_every_brightfield_reader(tmp_path, r
     ("pixels", "said"),
     [
         (NOISE.astype(np.uint16), "3 sample(s) of uint16 per pixel"),
-        (NOISE[..., 0], "1 sample(s) of uint8 per pixel"),
+        (NOISE[..., 0], "one plane of uint8: a mask is no slide"),
     ],
 )
 def test_a_tiff_without_byte_colours_is_refused(tmp_path, pixels, said):
