@@ -26,6 +26,7 @@ __all__ = [
 READERS = Registry(
     "wsi_tools.readers",
     {
+        "tiff": "wsi_tools.slide.direct:TiffReader",
         "openslide": "wsi_tools.slide.openslide:OpenSlideReader",
         "tiffslide": "wsi_tools.slide.tiffslide:TiffSlideReader",
         "image": "wsi_tools.slide.image:ImageReader",

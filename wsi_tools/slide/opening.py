@@ -5,7 +5,8 @@ that opens the file *and decodes a pixel of its first and of its last level* rea
 
 * multi-channel TIFF: ome alone (OpenSlide would show its first channel as brightfield)
 * fluorescence NDPI: fluorescent-ndpi alone; a folder: ome-zarr or channel-folder alone
-* OME-TIFF: tiffslide, openslide, image (OpenSlide does not see the pyramid below its first picture)
+* OME-TIFF: tiff, tiffslide, openslide, image (OpenSlide sees no pyramid below its first picture)
+* TIFF in tiles: tiff, openslide, tiffslide, image
 * TIFF without tiles: openslide, image, tiffslide (a strip is decoded whole: once is enough)
 * everything else: openslide, tiffslide, image
 
@@ -39,6 +40,7 @@ Pixels = NDArray[np.uint8]
 Tried = tuple[tuple[str, str], ...]
 
 BRIGHTFIELD = ("openslide", "tiffslide", "image")
+TILED = ("tiff", *BRIGHTFIELD)
 MULTIPLEX = ("ome", "ome-zarr", "channel-folder", "fluorescent-ndpi")
 WHITE = 255
 LONGEST_REASON = 200  # characters; some decoders quote half the file
@@ -186,10 +188,10 @@ def auto_order(path: Path) -> tuple[str, ...]:
     elif tiff is not None and is_multiplex(tiff):
         first = ("ome",)
     elif tiff is not None and tiff.is_ome:
-        first = ("tiffslide", "openslide", "image")
-    elif tiff is not None and tiff.layout.tile_px is None:
-        first = ("openslide", "image", "tiffslide")
-    return (*first, *sorted(set(READERS) - {*BRIGHTFIELD, *MULTIPLEX}))
+        first = ("tiff", "tiffslide", "openslide", "image")
+    elif tiff is not None:
+        first = TILED if tiff.layout.tile_px else ("openslide", "image", "tiffslide")
+    return (*first, *sorted(set(READERS) - {*TILED, *MULTIPLEX}))
 
 
 def on_white(pixels: Pixels) -> Pixels:

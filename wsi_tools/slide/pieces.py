@@ -17,7 +17,7 @@ from wsi_tools.errors import SlideError
 from wsi_tools.slide.info import Channel
 from wsi_tools.slide.tiff import DECODING_FAILURES
 
-__all__ = ["Key", "Piece", "PieceCache", "Plane", "read_planes"]
+__all__ = ["Key", "Piece", "PieceCache", "Plane", "read_colours", "read_planes"]
 
 Piece = NDArray[Any]
 Box = tuple[int, int, int, int]
@@ -59,8 +59,8 @@ class Plane(Protocol):
     """One channel of one level."""
 
     @property
-    def sample(self) -> int:
-        """Which of a piece's values per pixel is this channel's."""
+    def sample(self) -> int | slice:
+        """Which of a piece's values per pixel is this channel's, or are the colours."""
         ...
 
     @property
@@ -95,6 +95,20 @@ def read_planes(
         except DECODING_FAILURES as error:
             raise SlideError(f"channel {channel.name}: {error}") from error
     return out.transpose(1, 2, 0)
+
+
+def read_colours(plane: Plane, box: Box, cache: PieceCache) -> NDArray[np.uint8]:
+    """Read the rectangle `box` (x, y, width, height) of a plane of red, green and blue.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        DECODING_FAILURES: as the decoder puts it.
+    """
+    out = np.empty((box[3], box[2], 3), np.uint8)
+    _fill(out, plane, box, cache)
+    return out
 
 
 def _fill(canvas: NDArray[Any], plane: Plane, box: Box, cache: PieceCache) -> None:

@@ -12,9 +12,10 @@ from wsi_tools.errors import SlideError
 from wsi_tools.slide.pieces import Key, Piece, Plane
 from wsi_tools.slide.stack import Stack
 
-__all__ = ["tiff_plane"]
+__all__ = ["colour_plane", "tiff_plane"]
 
 RAW_PIECE_BYTES = 1024**2  # of whole rows; the read that costs as much as its seek
+COLOURS = slice(0, 3)
 JPEG = (6, 7, 34892, 33007)  # compressions for which tifffile takes tables and a header
 
 
@@ -31,10 +32,33 @@ def tiff_plane(level: Any, stack: Stack, place: int, source: int = 0) -> Plane:
         SlideError: the file does not hold it, or ends before it does.
     """
     plane = _stored(level, stack, place, source)
-    missing = plane.end - level.keyframe.parent.filehandle.size
+    _refuse_cut(plane, level.keyframe)
+    return plane
+
+
+def colour_plane(level: Any) -> Plane:
+    """The red, green and blue of one level, interleaved in tiles.
+
+    Args:
+        level: one of the levels of tifffile's series; its file must stay open.
+
+    Raises:
+        SlideError: it is not stored so, or the file lacks tiles or ends before they do.
+    """
+    page = level[0]
+    if not page.is_tiled or page.planarconfig != 1:
+        raise SlideError("a level without tiles of all colours")
+    if 0 in page.databytecounts:
+        raise SlideError("some tiles are left out, which OpenSlide fills")
+    plane = _EncodedPlane(0, page, COLOURS, 0)
+    _refuse_cut(plane, page)
+    return plane
+
+
+def _refuse_cut(plane: "_EncodedPlane | _RawPlane", page: Any) -> None:
+    missing = plane.end - page.parent.filehandle.size
     if missing > 0:
         raise SlideError(f"the file ends {missing:,} bytes too early")
-    return plane
 
 
 @dataclass(frozen=True)
@@ -44,13 +68,13 @@ class _EncodedPlane:
     Attributes:
         source: which file of the slide.
         page: tifffile's.
-        sample: which of a pixel's values, where they lie beside one another.
+        sample: which of a pixel's values, where they lie beside one another, or all colours.
         separate: which of them, where the page stores one after another.
     """
 
     source: int
     page: Any
-    sample: int
+    sample: int | slice
     separate: int
 
     @property

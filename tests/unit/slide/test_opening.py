@@ -112,8 +112,9 @@ def test_a_lone_mirax_file_is_not_shown_as_the_thumbnail_it_contains(tmp_path):
 def test_auto_asks_by_what_the_tags_say(tmp_path):
     ome = tmp_path / "a.ome.tiff"
     tifffile.imwrite(ome, NOISE, tile=(64, 64), photometric="rgb", metadata={"axes": "YXS"})
-    assert auto_order(ome) == ("tiffslide", "openslide", "image")
-    assert auto_order(write_tiff(tmp_path / "tiled.tiff")) == ("openslide", "tiffslide", "image")
+    assert auto_order(ome) == ("tiff", "tiffslide", "openslide", "image")
+    tiled = write_tiff(tmp_path / "tiled.tiff")
+    assert auto_order(tiled) == ("tiff", "openslide", "tiffslide", "image")
     flat = write_tiff(tmp_path / "flat.tiff", tile=None)
     assert auto_order(flat) == ("openslide", "image", "tiffslide")
     assert auto_order(tmp_path / "none.png") == ("openslide", "tiffslide", "image")
@@ -153,7 +154,7 @@ def test_what_the_caller_states_is_ranked_with_what_the_file_states(tmp_path):
         assert [(each.source, each.mpp_x) for each in slide.info.resolutions] == [
             ("manifest", 0.25),
             ("--mpp-override", 0.26),
-            ("openslide.mpp-x", 0.5),
+            ("tiffslide.mpp-x", 0.5),
             ("tiff.resolution", 0.5),
             ("--mpp-fallback", 1.0),
         ]

@@ -1,0 +1,106 @@
+"""The direct reader: OpenSlide's pixels with each tile decoded once."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+
+from wsi_tools.errors import SlideError
+from wsi_tools.slide import open_slide
+from wsi_tools.slide.direct import TiffReader
+from wsi_tools.slide.tiff_planes import _EncodedPlane
+
+APERIO = "Aperio Image Library v1\n300x200 (64x64) J2K/RGB Q=90|AppMag = 20|MPP = 0.5"
+TEXTURE = np.random.default_rng(5).integers(0, 256, (25, 38, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+
+
+def write(path, pixels=TEXTURE, **how):
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(pixels, photometric="rgb", tile=(64, 64), metadata=None, **how)
+    return path
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How often each tile was decoded."""
+    counts = Counter()
+    real = _EncodedPlane.load
+
+    def counted(plane, column, row):
+        counts[plane.key(column, row)] += 1
+        return real(plane, column, row)
+
+    monkeypatch.setattr(_EncodedPlane, "load", counted)
+    return counts
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "jpeg", "webp"])
+def test_a_rectangle_is_a_crop_whatever_the_codec(tmp_path, compression):
+    path = write(tmp_path / "a.tiff", compression=compression)
+    whole = tifffile.imread(path)
+    with open_slide(path) as slide:
+        assert slide.info.reader == "tiff"
+        for x, y, width, height in ((0, 0, 304, 200), (63, 64, 2, 1), (130, 7, 100, 190)):
+            crop = whole[y : y + height, x : x + width]
+            assert np.array_equal(slide.read(x, y, width, height, 0), crop)
+
+
+def test_jpeg_2000_of_aperio_is_openslides_to_the_bit(tmp_path):
+    how = {"compression": 33005, "compressionargs": {"level": 60}, "description": APERIO}
+    path = write(tmp_path / "a.svs", **how)
+    with open_slide(path) as slide, openslide.OpenSlide(path) as beneath:
+        assert slide.info.reader == "tiff"
+        expected = np.asarray(beneath.read_region((0, 0), 0, (304, 200)).convert("RGB"))
+        assert np.array_equal(slide.read(0, 0, 304, 200, 0), expected)
+
+
+def test_rows_of_tiles_decode_each_tile_once_through_any_number_of_handles(test_data, decoded):
+    path = test_data / "slides/cmu-1-small-region.svs"
+    with open_slide(path, reader="tiff") as slide, slide.reopen() as other:
+        handles = (slide, other)
+        decoded.clear()  # opening looks at one pixel
+        for y in range(0, 2967, 256):
+            for index, x in enumerate(range(0, 2220, 256)):
+                handles[index % 2].read(x, y, 256, 256, 0)
+    assert len(decoded) == 13 * 10 - 1  # the one that opening decoded
+    assert set(decoded.values()) == {1}
+
+
+def test_threads_read_the_same_pixels_as_one(test_data):
+    path = test_data / "slides/cmu-1-small-region.svs"
+    boxes = [(x, y, 300, 300, 0) for y in range(0, 2600, 300) for x in range(0, 1900, 300)]
+    with open_slide(path) as slide, slide.reopen() as other, ThreadPoolExecutor(2) as threads:
+        alone = [slide.read(*box) for box in boxes]
+        handles = (slide, other)
+        read = threads.map(lambda i: handles[i % 2].read(*boxes[i]), range(len(boxes)))
+        assert all(np.array_equal(one, two) for one, two in zip(alone, read, strict=True))
+
+
+def test_a_file_that_leaves_tiles_out_is_openslides(tmp_path):
+    path = write(tmp_path / "a.tiff")
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tag = tiff.pages[0].tags["TileByteCounts"]
+        tag.overwrite([0, *tag.value[1:]])
+    with open_slide(path) as slide:
+        assert slide.info.reader != "tiff"
+        assert dict(slide.info.tried)["tiff"] == "some tiles are left out, which OpenSlide fills"
+
+
+def test_a_tile_beyond_the_end_of_the_file_is_found_on_opening(tmp_path):
+    path = write(tmp_path / "a.tiff", compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        last = max(tiff.pages[0].dataoffsets)
+    path.write_bytes(path.read_bytes()[: last + 10])
+    with pytest.raises(SlideError, match=r"the file ends [0-9,]+ bytes too early"):
+        TiffReader(path)
+
+
+@pytest.mark.parametrize("photometric", ["ycbcr", "cielab"])
+def test_colours_that_need_turning_are_left_to_others(tmp_path, photometric):
+    path = tmp_path / "a.tiff"
+    tifffile.imwrite(path, TEXTURE, photometric=photometric, tile=(64, 64), compression="zlib")
+    with pytest.raises(SlideError, match="of which only OpenSlide knows the colours"):
+        TiffReader(path)
