@@ -24,7 +24,9 @@ HOMES = {
     "MILModel": "wsi_tools.mil",
     "MILOutput": "wsi_tools.mil",
     "MODELS": "wsi_tools.mil",
+    "MULTIPLEX_SEGMENTERS": "wsi_tools.tissue",
     "PRESETS": "wsi_tools.tissue",
+    "Panel": "wsi_tools.channels",
     "Project": "wsi_tools.store",
     "READERS": "wsi_tools.slide",
     "Region": "wsi_tools.tissue",
@@ -41,6 +43,7 @@ HOMES = {
     "open_slide": "wsi_tools.slide",
     "overlay": "wsi_tools.tissue",
     "read_box": "wsi_tools.slide.sampling",
+    "read_panel": "wsi_tools.channels",
     "read_regions": "wsi_tools.tissue",
     "segment": "wsi_tools.tissue",
     "tile": "wsi_tools.tiling",
@@ -49,6 +52,7 @@ HOMES = {
 """Public name -> the module it is imported from."""
 
 if TYPE_CHECKING:
+    from wsi_tools.channels import Panel, read_panel
     from wsi_tools.embedding.backbones import Backbone, load_backbone
     from wsi_tools.embedding.cards import BACKBONES
     from wsi_tools.errors import WsiToolsError
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
     from wsi_tools.store import FeatureStore, Project
     from wsi_tools.tiling import TileGrid, TileSpec, tile
     from wsi_tools.tissue import (
+        MULTIPLEX_SEGMENTERS,
         PRESETS,
         SEGMENTERS,
         Region,
@@ -72,6 +77,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKBONES",
     "MODELS",
+    "MULTIPLEX_SEGMENTERS",
     "PRESETS",
     "READERS",
     "SEGMENTERS",
@@ -80,6 +86,7 @@ __all__ = [
     "FeatureStore",
     "MILModel",
     "MILOutput",
+    "Panel",
     "Project",
     "Region",
     "Slide",
@@ -95,6 +102,7 @@ __all__ = [
     "open_slide",
     "overlay",
     "read_box",
+    "read_panel",
     "read_regions",
     "segment",
     "tile",

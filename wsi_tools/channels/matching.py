@@ -185,7 +185,7 @@ def _refuse_missing(
     if lacking and missing == "error":
         raise DataError(
             f"{_told(panel, info)} lacks {', '.join(lacking)}; it has {_listed(info)}; "
-            "add an alias to the panel, or pass --missing-marker zero or drop"
+            "add an alias or a channel_index to the panel, or pass --missing-marker zero or drop"
         )
 
 

@@ -55,7 +55,7 @@ def test_a_missing_marker_is_named_with_what_is_there(slide_with):
     with pytest.raises(
         DataError,
         match=r"case\.tif: of panel p the slide lacks FOXP3, CD3; it has DAPI, PDL1, CD8, AF; "
-        r"add an alias to the panel, or pass --missing-marker zero or drop",
+        r"add an alias or a channel_index to the panel, or pass --missing-marker zero or drop",
     ):
         panel(Marker("FOXP3"), Marker("CD8"), Marker("CD3")).matched(slide_with(*NAMES))
 
