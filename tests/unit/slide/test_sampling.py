@@ -20,7 +20,8 @@ class ArraySlide:
 
     def read(self, x, y, width, height, level):
         assert level == 0
-        canvas = np.full((height, width, 3), 255, np.uint8)
+        outside = 255 if self.pixels.shape[2] == 3 else 0
+        canvas = np.full((height, width, self.pixels.shape[2]), outside, self.pixels.dtype)
         rows = np.arange(max(y, 0), min(y + height, self.pixels.shape[0]))
         columns = np.arange(max(x, 0), min(x + width, self.pixels.shape[1]))
         canvas[np.ix_(rows - y, columns - x)] = self.pixels[np.ix_(rows, columns)]
@@ -116,3 +117,57 @@ def test_upsampling_is_linear_interpolation_between_pixel_centres():
     slide = ArraySlide(np.repeat(ramp, 4, axis=0))
     found = read_box(slide, (0.5, 1.0, 1.0, 1.0), (4, 1), 0)
     assert found[0, :, 0].tolist() == [25, 75, 125, 175]  # at 1/8, 3/8, 5/8, 7/8 of the way
+
+
+BOXES = [
+    ((10.3, 7.9, 513.03, 513.03), (256, 256)),  # no edge meets another
+    ((8, 6, 512.0, 512.0), (256, 256)),  # halved
+    ((8, 6, 510.0, 510.0), (170, 170)),  # a third, whose weights no float holds
+    ((20.5, 20.5, 160.0, 80.0), (256, 128)),  # twice as fine as the slide
+    ((100, 50, 64.0, 128.0), (64, 64)),  # halved along one axis
+]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 7])
+@pytest.mark.parametrize(("box", "size_px"), BOXES)
+def test_uint16_is_rounded_as_the_exact_mean_is(box, size_px, channels):
+    pixels = np.random.default_rng(2).integers(0, 65_536, (700, 700, channels)).astype(np.uint16)
+    exact = by_definition(pixels, box, size_px)
+    found = read_box(ArraySlide(pixels), box, size_px, 0)
+    assert found.dtype == np.uint16
+    certain = np.abs(exact + 0.5 - np.round(exact + 0.5)) > 1e-6  # a tie is tested below
+    assert np.array_equal(found[certain], np.floor(exact + 0.5)[certain])
+    assert np.abs(found - exact).max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("step", [1.0, 0.999])
+def test_a_tie_of_large_numbers_is_rounded_up(step):
+    """The mean of v and v + 1 is v + 1/2, wherever the box's edges lie in a constant row."""
+    pixels = np.empty((64, 64, 5), np.uint16)
+    pixels[:, 0::2], pixels[:, 1::2] = 65_000, 65_001
+    found = read_box(ArraySlide(pixels), (0, 0, 64.0, 64.0 * step), (32, 32), 0)
+    assert (found == 65_001).all()
+
+
+@pytest.mark.parametrize(("box", "size_px"), BOXES)
+def test_float_values_are_not_rounded(box, size_px):
+    pixels = np.random.default_rng(3).random((700, 700, 4)).astype(np.float32)
+    found = read_box(ArraySlide(pixels), box, size_px, 0)
+    assert found.dtype == np.float32
+    assert np.allclose(found, by_definition(pixels, box, size_px), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("box", "size_px"), BOXES)
+def test_markers_of_bytes_are_sampled_as_colours_are(box, size_px):
+    colours = read_box(ArraySlide(NOISE), box, size_px, 0)
+    markers = read_box(ArraySlide(np.concatenate([NOISE, NOISE], axis=2)), box, size_px, 0)
+    assert np.array_equal(markers, np.concatenate([colours, colours], axis=2))
+
+
+def test_each_channel_is_sampled_as_if_it_were_alone():
+    pixels = np.random.default_rng(4).integers(0, 65_536, (300, 300, 5)).astype(np.uint16)
+    box, size_px = (3.3, 4.4, 256.7, 250.1), (100, 90)
+    together = read_box(ArraySlide(pixels), box, size_px, 0)
+    for channel in range(5):
+        alone = read_box(ArraySlide(pixels[..., [channel]]), box, size_px, 0)
+        assert np.array_equal(together[..., [channel]], alone)
