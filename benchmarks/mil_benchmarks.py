@@ -23,11 +23,11 @@ TOY = Size(folds=2, repeats=1, epochs=2)
 
 
 def benchmark(places: Mapping[str, Path], record: Record, jobs: int) -> dict[Trial, Outcome]:
-    """Run what the record lacks, first what has a published figure; give all outcomes in order."""
+    """Run what the record lacks, what has a published figure first; give all outcomes in order."""
     wanted = list(trials(in_order(places), record.size))
     known = record.outcomes()
     missing = [trial for trial in wanted if trial not in known]
-    missing.sort(key=lambda trial: trial.published is None)
+    missing.sort(key=lambda trial: (trial.published is None, trial.repeat))
     for trial, outcome in _run(missing, places, record.size, jobs):
         record.add(trial, outcome)
         known[trial] = outcome

@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import subprocess
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -152,24 +151,7 @@ def test_a_slide_that_is_gone_or_another_fails_alone(wsitools, write_slide, tiss
     assert FeatureStore(project / "a.zarr").record.path == str(moved / "a.tif")
 
 
-@contextmanager
-def mounted(place, options):
-    """A file system in memory; whoever may not mount one skips."""
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount here")
-    if done.returncode:
-        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_read_only_place_is_exit_5_in_one_line(wsitools, bad_folder, tmp_path):
+def test_a_read_only_place_is_exit_5_in_one_line(wsitools, mounted, bad_folder, tmp_path):
     with mounted(tmp_path / "disk", "ro") as disk:
         done = wsitools("tile", bad_folder, "-o", disk / "proj")
     assert (done.code, done.out) == (5, [])
@@ -181,7 +163,7 @@ def test_a_read_only_place_is_exit_5_in_one_line(wsitools, bad_folder, tmp_path)
 
 @pytest.mark.faults
 def test_a_disk_that_fills_up_is_exit_5_and_the_same_command_goes_on(
-    wsitools, many_tiles, snapshot, tmp_path
+    wsitools, mounted, many_tiles, snapshot, tmp_path
 ):
     command, whole = many_tiles
     files = [path for path in whole.rglob("*") if path.is_file()]

@@ -94,11 +94,14 @@ class _Start:
     @classmethod
     def of(cls, design: Design, fold: Fold) -> "_Start":
         task = make_task(design.target, design.goal, fold.train)
+        _refuse_one_class(design, task, fold)
         slides = [name for case in (*fold.train, *fold.val) for name in case.slides]
         rows = [case.cells for case in fold.train]
         scalers = tuple(Scaler.fit(table, rows) for table in design.inputs.clinical)
         bags = design.bags(slides)
-        composition = _informed(design.composition, task, fold.train)
+        if design.composition.channel_fusion and bags.markers is None:
+            raise InputError(_unfit(design.composition.name, None))
+        composition = _informed(design.composition, task, fold.train, bags.markers)
         return cls(task, composition, _reads(design, bags, scalers), bags)
 
     def bag(self, case: Case) -> Bag:
@@ -139,20 +142,36 @@ def _reads(design: Design, bags: Bags, scalers: tuple[Scaler, ...]) -> Reads:
     )
 
 
-def _informed(composition: Composition, task: AnyTask, train: Sequence[Case]) -> Composition:
-    """The composition that knows how many training cases each class has, if it wants to."""
+def _informed(
+    composition: Composition, task: AnyTask, train: Sequence[Case], markers: int | None
+) -> Composition:
+    """The composition that knows what it wants to: training cases of each class, markers."""
     settable = parameters(
         composition.name,
         encoder=composition.encoder,
         channel_fusion=composition.channel_fusion,
         stabilize=composition.stabilize,
     )
-    wants = "class_counts" in settable and "class_counts" not in composition.settings
-    if not (wants and isinstance(task, Classification)):
-        return composition
-    counts = torch.bincount(targets_of(train), minlength=task.width)
-    settings = {**composition.settings, "class_counts": tuple(counts.tolist())}
-    return replace(composition, settings=settings)
+    known = {"class_counts": _class_counts(task, train), "channel_fusion.markers": markers}
+    told = {name: value for name, value in known.items() if name in settable and value is not None}
+    return replace(composition, settings={**told, **composition.settings})
+
+
+def _class_counts(task: AnyTask, train: Sequence[Case]) -> tuple[int, ...] | None:
+    if not isinstance(task, Classification):
+        return None
+    return tuple(torch.bincount(targets_of(train), minlength=task.width).tolist())
+
+
+def _refuse_one_class(design: Design, task: AnyTask, fold: Fold) -> None:
+    """Refuse training cases that are all alike."""
+    known = {design.target.group(case.value) for case in fold.train if case.value is not None}
+    if isinstance(task, Classification) and len(known) == 1:
+        raise DataError(
+            f"fold {fold.number}: all its training cases are {known.pop()}, so that there is "
+            "nothing to tell apart; add patients of another class, or give a --splits that "
+            "trains on one"
+        )
 
 
 def _refuse_silent(learning: Learning, val: Part | None, fold: Fold) -> None:
