@@ -266,6 +266,9 @@ class FromSlides:
         str | None,
         option("Of the backbone: a file or folder.", panel="Slides", default="found by its name"),
     ] = None
+    mpp_override: Annotated[
+        float | None, option("µm/px of level 0, whatever the file says.", panel="Slides")
+    ] = None
     workers: Annotated[int, option("Slides at a time.", panel="Slides", least=1)] = 1
 
 

@@ -113,10 +113,16 @@ def _prepared(ctx: typer.Context, model: "Ensemble") -> Path:
     from wsi_tools.cli.inputs import read_inputs
     from wsi_tools.cli.running import Run
     from wsi_tools.prediction import preparation_of
+    from wsi_tools.preparation import Reading
 
     given = ctx.params
     recipe = model.checkpoints[0].reads.recipe
-    work = preparation_of(recipe, weights=given["weights"], device=given["device"])
+    work = preparation_of(
+        recipe,
+        weights=given["weights"],
+        device=given["device"],
+        reading=Reading(mpp_override=given["mpp_override"]),
+    )
     inputs = read_inputs(given["project"], recursive=False, manifest=None)
     project = _place(given) if inputs.sources else _only(given["project"])
     for task, result in Run(work, workers=given["workers"]).results(inputs.tasks(project)):

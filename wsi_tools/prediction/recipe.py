@@ -14,6 +14,7 @@ from wsi_tools.preparation import (
     Embedding,
     Markers,
     Preparation,
+    Reading,
     Segmenting,
     Tiling,
 )
@@ -70,7 +71,11 @@ def _markers(recipe: Mapping[str, Any] | None) -> Markers:
 
 
 def preparation_of(
-    recipe: Mapping[str, Any], *, weights: str | None = None, device: str = "auto"
+    recipe: Mapping[str, Any],
+    *,
+    weights: str | None = None,
+    device: str = "auto",
+    reading: Reading | None = None,
 ) -> Preparation:
     """The preparation that makes such features.
 
@@ -78,6 +83,7 @@ def preparation_of(
         recipe: what `recipe_of` gave.
         weights: of the backbone, where they cannot be found by its name: a file or a folder.
         device: where the backbone computes.
+        reading: how slides are opened; None takes what their files say.
 
     Raises:
         DataError: the features were not made by wsitools.
@@ -88,6 +94,7 @@ def preparation_of(
         spec = {**recipe["tiles"], "min_tissue": recipe["min_tissue"]}
         return Preparation(
             until="embed",
+            reading=reading or Reading(),
             segmenting=Segmenting(TypeAdapter(TissueOptions).validate_python(recipe["tissue"])),
             tiling=Tiling(TypeAdapter(TileSpec).validate_python(spec)),
             embedding=Embedding(
