@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
 from wsi_tools.errors import StoreError
+
+if TYPE_CHECKING:
+    from wsi_tools.store.project import Project
 
 
 class WhichProject:
@@ -19,7 +22,20 @@ class WhichProject:
     ]
 
 
-@opt.takes(WhichProject, opt.Manners)
+class Sheet:
+    """A page for a person's eyes."""
+
+    html: Annotated[
+        Path | None,
+        opt.option(
+            "Write a contact sheet too: every slide's overlay; an earlier one is replaced.",
+            panel="Output",
+            metavar="FILE",
+        ),
+    ] = None
+
+
+@opt.takes(WhichProject, Sheet, opt.Manners)
 def status(ctx: typer.Context) -> None:
     """Say what every store of a project holds and what failed; one small file is read for each."""
     from wsi_tools.store.project import Project
@@ -33,6 +49,19 @@ def status(ctx: typer.Context) -> None:
         terminal.say(f"failed: {failure.slide_id}: {failure.stage}: {failure.message}")
     counts = (terminal.counted(len(rows), "store"), terminal.counted(len(failures), "failure"))
     terminal.say(", ".join(counts))
+    if ctx.params["html"] is not None:
+        _write_sheet(project, ctx.params["html"])
+
+
+def _write_sheet(project: "Project", path: Path) -> None:
+    from wsi_tools.report.pages import render, write_page
+    from wsi_tools.report.sheet import contact_sheet
+    from wsi_tools.store.disk import naming_the_disk
+
+    page = render("status.html", contact_sheet(project))
+    with naming_the_disk(path.parent):
+        write_page(path, page)
+    terminal.say(f"{path}: {len(page.encode()) / 1e6:.1f} MB")
 
 
 def _row(store: Path) -> dict[str, Any]:
