@@ -65,7 +65,7 @@ def _feature(
 ) -> dict[str, Any]:
     left, top, right, bottom = map(_shortest, box.tolist())
     ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
-    numbers = {name: float(column[tile]) for name, column in columns.items()}
+    numbers = {name: float(str(column[tile])) for name, column in columns.items()}  # shortest
     return {
         "type": "Feature",
         "id": str(uuid5(NAMESPACE_OID, f"{scores.slide_id} {scores.grid.spec.key} {tile}")),

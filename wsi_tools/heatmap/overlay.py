@@ -35,12 +35,15 @@ def overlay(
         colours: a ramp.
         opacity: of the heat, 0 to 1.
     """
-    grey = cv2.cvtColor(background, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    heat = coloured(field.values, scale, colours).astype(np.float32)
-    under = background + GREY * (grey - background)
-    mixed = under + opacity * (heat - under)
-    share = field.cover[..., None]
-    laid: Picture = np.rint(background + share * (mixed - background)).astype(np.uint8)
+    grey = cv2.cvtColor(background, cv2.COLOR_RGB2GRAY)
+    under = cv2.addWeighted(background, 1 - GREY, cv2.merge([grey] * 3), GREY, 0)
+    heat = coloured(field.values, scale, colours)
+    laid: Picture = cv2.addWeighted(under, 1 - opacity, heat, opacity, 0)
+    np.copyto(laid, background, where=(field.cover == 0)[..., None])
+    partly = (field.cover > 0) & (field.cover < 1)
+    share = field.cover[partly, None]
+    beside = background[partly].astype(np.float32)  # (n, 3)
+    laid[partly] = np.rint(beside + share * (laid[partly] - beside)).astype(np.uint8)
     return laid
 
 

@@ -79,10 +79,12 @@ def percentiles(values: Values) -> Values:
 def coloured(values: Values, scale: Scaled, colours: str) -> Picture:
     """Colours uint8 (..., 3) of numbers on the scale; what is no number is black."""
     span = scale.highest - scale.lowest
-    part = (values - scale.lowest) / span if span > 0 else np.full_like(values, 0.5)
-    level = np.nan_to_num(np.clip(part, 0, 1), nan=0.0) * 255
-    found = ramp(colours)[np.rint(level).astype(np.uint8)]
-    found[~np.isfinite(values)] = 0
+    known = np.isfinite(values)
+    part = (values[known] - scale.lowest) / span if span > 0 else 0.5
+    levels = np.zeros(values.shape, np.uint8)
+    levels[known] = np.rint(np.clip(part, 0, 1) * 255)
+    found = np.asarray(ramp(colours)[levels])
+    found[~known] = 0
     return found
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +60,7 @@ class MarkerMatrix:
 
     def csv(self) -> str:
         """The table ``marker,…``: a row asks, a column receives."""
-        rows = zip(self.names, self.values.tolist(), strict=True)
+        rows = zip(self.names, self.values.astype(str).tolist(), strict=True)
         return table(("marker", *self.names), [(name, *row) for name, row in rows])
 
 
@@ -110,13 +109,8 @@ class TileScores:
 
     def csv(self) -> str:
         """The table ``slide_id,x,y,width,height,…`` in level-0 pixels; blank where left out."""
-        width, height = (f"{side:.10g}" for side in self.grid.level0_px)
+        sides = [f"{side:.10g}" for side in self.grid.level0_px]
         header = ("slide_id", "x", "y", "width", "height", *self.names)
-        rows = zip(self.grid.xy.tolist(), self.values.tolist(), strict=True)
-        return table(
-            header,
-            [
-                (self.slide_id, *xy, width, height, *("" if isnan(each) else each for each in row))
-                for xy, row in rows
-            ],
-        )
+        numbers = np.where(np.isnan(self.values), "", self.values.astype(str)).tolist()
+        rows = zip(self.grid.xy.tolist(), numbers, strict=True)
+        return table(header, [(self.slide_id, *xy, *sides, *row) for xy, row in rows])

@@ -29,7 +29,7 @@ __all__ = ["files_of"]
 Picture = NDArray[np.uint8]
 Files = Iterator[tuple[str, bytes]]
 
-TIFF_PX = 4096  # the longer side of a pyramid's first level
+TIFF_PX = 2048  # the longer side of a pyramid's first level
 
 
 def files_of(
