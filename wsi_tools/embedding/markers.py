@@ -31,7 +31,7 @@ def colours_of(channels_as: str) -> tuple[str, ...]:
             f"--channels-as {channels_as}: choose from per-channel, mean, concat and "
             "rgb:RED,GREEN,BLUE"
         )
-    if way == "rgb" and len(names) != 3:
+    if way == "rgb" and not len(names) == len({name.casefold() for name in names}) == 3:
         raise InputError(f"--channels-as {channels_as}: name three markers, rgb:RED,GREEN,BLUE")
     return names
 

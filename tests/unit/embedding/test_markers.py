@@ -53,7 +53,7 @@ def test_colours_are_named_in_their_order():
     assert colours_of("concat") == ()
 
 
-@pytest.mark.parametrize("text", ["rgb", "rgb:A,B", "rgb:A,,B", "mean:A", "grey"])
+@pytest.mark.parametrize("text", ["rgb", "rgb:A,B", "rgb:A,,B", "rgb:A,B,a", "mean:A", "grey"])
 def test_another_way_is_refused_with_those_there_are(text):
     with pytest.raises(InputError, match=r"rgb:RED,GREEN,BLUE"):
         colours_of(text)
