@@ -153,7 +153,10 @@ def _write_attention(
             write_atomically(folder / f"{found.slide_id}.csv", found.csv().encode())
             continue
         columns = {"coords": found.xy, "grid_index": found.index, "attention": found.weights}
-        attributes = {"grid": found.grid, "names": list(found.names)}
+        attributes: dict[str, object] = {"grid": found.grid, "names": list(found.names)}
+        if found.pairs is not None:
+            columns["marker_attention"] = found.pairs
+            attributes["markers"] = list(found.markers)
         write_attention(folder, found.slide_id, columns, attributes)
 
 

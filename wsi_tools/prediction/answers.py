@@ -54,8 +54,8 @@ class Answer:
     Attributes:
         logits: ``(width,)`` float32.
         attention: ``(rows, N)``, as the model's card describes it.
-        markers: ``(N, M)``, the attention that each marker receives, mean over the asking ones;
-            None for models that fuse none.
+        pairs: ``(N, M, M)``, the attention among the markers of each tile, a row asks and sums to
+            one; None for models that fuse none.
         matrix: the attention among the markers, by slide; None for models that fuse none.
         heads: ``(rows, heads, N)``, whose mean over the heads is the attention; None where there
             is one head.
@@ -64,10 +64,15 @@ class Answer:
 
     logits: Tensor
     attention: Tensor
-    markers: Tensor | None = None
+    pairs: Tensor | None = None
     matrix: MarkerMeans | None = None
     heads: Tensor | None = None
     views: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def markers(self) -> Tensor | None:
+        """``(N, M)``, the attention that each marker receives, mean over the asking ones."""
+        return None if self.pairs is None else self.pairs.mean(dim=1)
 
 
 @torch.no_grad()
@@ -118,7 +123,7 @@ def _plain(output: MILOutput, bag: Bag, model: MILModel, slides: int) -> Answer:
     return Answer(
         output.logits.float().cpu(),
         output.attention.float().cpu(),
-        None if markers is None else markers.mean(dim=1).float().cpu(),  # (N, M)
+        None if markers is None else markers.float().cpu(),
         None if markers is None else MarkerMeans.of(markers, output.attention, bag.segment, slides),
         _heads(output, model),
         {name: view.float().cpu() for name, view in output.views.items()},
@@ -141,14 +146,14 @@ def _averaged(answers: Sequence[Answer], rows: Tensor, model: MILModel, task: Ta
     def joined(parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts), dim=-1)[..., back]
 
-    received = [each.markers.T for each in answers if each.markers is not None]
+    pairs = [each.pairs for each in answers if each.pairs is not None]
     matrices = [each.matrix for each in answers if each.matrix is not None]
     heads = [each.heads for each in answers if each.heads is not None]
     views = {name: [each.views[name] for each in answers] for name in answers[0].views}
     return Answer(
         _mean_logits(torch.stack([each.logits for each in answers]), task),
         joined([each.attention for each in answers]) * share,
-        joined(received).T if received else None,
+        torch.cat(pairs)[back] if pairs else None,
         sum(matrices[1:], start=matrices[0]) if matrices else None,
         joined(heads) * share if heads else None,
         {

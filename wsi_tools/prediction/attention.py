@@ -29,6 +29,9 @@ class TileAttention:
         names: of the columns: the class, token or bag a weight is for, and ``marker:NAME`` for
             what a marker receives; after the fold and a slash, where there are several models.
         weights: ``(N, columns)`` float32.
+        markers: names of the M markers, of models that fuse some.
+        pairs: ``(N, M, M)`` float32, the attention among the markers of each tile, mean over the
+            models; a row asks and sums to one. None for models that fuse none.
     """
 
     slide_id: str
@@ -37,6 +40,8 @@ class TileAttention:
     index: NDArray[np.int32]
     names: tuple[str, ...]
     weights: NDArray[np.float32]
+    markers: tuple[str, ...] = ()
+    pairs: NDArray[np.float32] | None = None
 
     def csv(self) -> str:
         """The table ``x,y,row,column,…``."""
@@ -53,20 +58,50 @@ def attention_maps(
     prediction: Prediction, checkpoints: Sequence[Checkpoint], bags: Bags
 ) -> Iterator[TileAttention]:
     """The attention over each slide of a case."""
-    names, weights = _columns(prediction, checkpoints, bags.identity["markers"])
-    first = 0
+    pairs = _pairs(prediction)
+    markers = _marker_names(bags, pairs)
+    names, weights = _columns(prediction, checkpoints, markers)
+    first, key = 0, bags.features.grid
     for slide_id in prediction.case.slides:
         rows = bags.rows(slide_id).numpy()
-        grid = FeatureStore(bags.stores[slide_id]).grid(bags.features.grid)
-        full = np.full((len(grid), len(names)), np.nan, np.float32)
-        full[rows] = weights[first : first + len(rows)]
-        first += len(rows)
-        key = bags.features.grid
-        yield TileAttention(slide_id, key, grid.xy, grid.index, tuple(names), full)
+        here = slice(first, first + len(rows))
+        grid = FeatureStore(bags.stores[slide_id]).grid(key)
+        yield TileAttention(
+            slide_id=slide_id,
+            grid=key,
+            xy=grid.xy,
+            index=grid.index,
+            names=tuple(names),
+            weights=_on_grid(len(grid), rows, weights[here]),
+            markers=markers,
+            pairs=None if pairs is None else _on_grid(len(grid), rows, pairs[here]),
+        )
+        first = here.stop
+
+
+def _on_grid(
+    tiles: int, rows: NDArray[np.int64], values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Values ``(n, ...)`` of some rows of a grid, NaN in the others."""
+    full = np.full((tiles, *values.shape[1:]), np.nan, np.float32)
+    full[rows] = values
+    return full
+
+
+def _pairs(prediction: Prediction) -> NDArray[np.float32] | None:
+    """``(n, M, M)`` of the tiles of the whole bag, mean over the models."""
+    known = [answer.pairs.numpy() for answer in prediction.answers if answer.pairs is not None]
+    return np.mean(known, axis=0, dtype=np.float32) if known else None
+
+
+def _marker_names(bags: Bags, pairs: NDArray[np.float32] | None) -> tuple[str, ...]:
+    if pairs is None:
+        return ()
+    return tuple(bags.identity["markers"] or map(str, range(pairs.shape[1])))
 
 
 def _columns(
-    prediction: Prediction, checkpoints: Sequence[Checkpoint], markers: Sequence[str] | None
+    prediction: Prediction, checkpoints: Sequence[Checkpoint], markers: Sequence[str]
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Names and weights ``(n, columns)`` of the tiles of the whole bag."""
     names: list[str] = []
@@ -77,9 +112,7 @@ def _columns(
         names += [before + name for name in rows]
         weights.append(answer.attention.numpy().T)  # (n, rows)
         if answer.markers is not None:
-            count = answer.markers.shape[1]
-            known = markers or [str(place) for place in range(count)]
-            names += [f"{before}marker:{name}" for name in known]
+            names += [f"{before}marker:{name}" for name in markers]
             weights.append(answer.markers.numpy())  # (n, M)
     return names, np.hstack(weights)
 

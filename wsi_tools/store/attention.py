@@ -1,9 +1,10 @@
 """Attention over the tiles of one slide as a Zarr group, which is no store of features.
 
-<slide_id>.attention.zarr/    attributes: slide_id, grid, names
-coords      (N, 2) int32    level-0 px, top-left, x first
-grid_index  (N, 2) int32    (row, column)
-attention   (N, K) float32  a column per name; NaN where a tile was left out
+<slide_id>.attention.zarr/  attributes: slide_id, grid, names, and markers where there are any
+coords            (N, 2) int32       level-0 px, top-left, x first
+grid_index        (N, 2) int32       (row, column)
+attention         (N, K) float32     a column per name; NaN where a tile was left out
+marker_attention  (N, M, M) float32  among the markers of a tile: a row asks and sums to one
 """
 
 import uuid
