@@ -23,6 +23,7 @@ ENGINES = ("torch",)
 DTYPES = ("float16", "float32")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 PAPER_PX = 224  # of the one recipe there is
+PAPER_TISSUE = 0.5  # its tiles are foreground or not; ours meet its pixels to within half a tile
 
 
 def preparation(ctx: typer.Context, until: Any) -> Preparation:
@@ -81,14 +82,21 @@ def tissue_options(ctx: typer.Context) -> TissueOptions:
     Raises:
         InputError: there is no such preset, or a number is out of range.
     """
-    given, paper = ctx.params, recipe_given(ctx)
-    name = "mif" if paper and not was_typed(ctx, "preset") else given["preset"]
-    method = paper.tissue_method if paper and not was_typed(ctx, "method") else given["method"]
-    refuse_unknown("--preset", name, PRESETS)
-    refuse_unknown("--method", method, ("auto", *SEGMENTERS, *MULTIPLEX_SEGMENTERS))
+    given = ctx.params
+    refuse_unknown("--preset", given["preset"], PRESETS)
+    refuse_unknown("--method", given["method"], ("auto", *SEGMENTERS, *MULTIPLEX_SEGMENTERS))
     numbers = ("seg_mpp", "min_area_um2", "min_hole_area_um2", "close_um")
     typed = {each: given[each] for each in numbers if given[each] is not None}
-    return replace(PRESETS[name], method=method, **typed)
+    if not (paper := recipe_given(ctx)):
+        return replace(PRESETS[given["preset"]], method=given["method"], **typed)
+    method = given["method"] if was_typed(ctx, "method") else paper.tissue_method
+    return replace(PRESETS["mif"], method=method, **{**a_pixel_per_tile(ctx), **typed})
+
+
+def a_pixel_per_tile(ctx: typer.Context) -> dict[str, float]:
+    """The paper's tissue: a verdict on every tile by itself, and nothing tidied."""
+    side_um = tile_px(ctx) * target_mpp(ctx)
+    return {"seg_mpp": side_um, "min_area_um2": 0, "min_hole_area_um2": 0, "close_um": 0}
 
 
 def tiling(ctx: typer.Context) -> Tiling | None:
@@ -98,16 +106,24 @@ def tiling(ctx: typer.Context) -> Tiling | None:
     if "mpp" not in given or not (ctx.info_name in ("tile", "run") or was_typed(ctx, *names)):
         return None
     least = given["min_tissue"] if was_typed(ctx, "min_tissue") else None
-    px = PAPER_PX if recipe_given(ctx) and not was_typed(ctx, "tile_size") else given["tile_size"]
+    if given["mag"] is not None:
+        terminal.say(f"--mag {given['mag']:g} means --mpp {target_mpp(ctx):g}")
+    paper = recipe_given(ctx)
     spec = TileSpec(
-        px=px,
+        px=tile_px(ctx),
         mpp=target_mpp(ctx),
-        overlap=overlap_px(given["overlap"], px),
-        min_tissue=given["min_tissue"],
+        overlap=overlap_px(given["overlap"], tile_px(ctx)),
+        min_tissue=given["min_tissue"] if least is not None or not paper else PAPER_TISSUE,
         mpp_tolerance=given["mpp_tolerance"],
         allow_upsample=given["allow_upsample"],
     )
     return Tiling(spec, least)
+
+
+def tile_px(ctx: typer.Context) -> int:
+    """Side of a tile; the paper's where none was typed."""
+    of_paper = recipe_given(ctx) and not was_typed(ctx, "tile_size")
+    return PAPER_PX if of_paper else int(ctx.params["tile_size"])
 
 
 def target_mpp(ctx: typer.Context) -> float:
@@ -123,7 +139,6 @@ def target_mpp(ctx: typer.Context) -> float:
         raise InputError(f"--mag {mag:g} and --mpp were both given; keep --mpp {10 / mag:g}")
     if not mag > 0:
         raise InputError(f"--mag {mag:g} is no magnification; try --mag 20")
-    terminal.say(f"--mag {mag:g} means --mpp {10 / mag:g}")
     return float(10 / mag)
 
 
