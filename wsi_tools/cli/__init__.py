@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from wsi_tools import __version__
-from wsi_tools.cli import embed, evaluate, heatmap, learn, manage, predict, prepare, report, train
+from wsi_tools.cli import (
+    embed,
+    evaluate,
+    heatmap,
+    learn,
+    manage,
+    predict,
+    prepare,
+    report,
+    split_channels,
+    train,
+)
 from wsi_tools.cli.options import Config
 from wsi_tools.cli.terminal import deliver
 from wsi_tools.cli.verbs import Verb, Verbs
@@ -28,7 +39,14 @@ app = typer.Typer(
 )
 
 PANELS = {
-    "Prepare": (prepare.info, prepare.segment, prepare.tile, embed.embed, embed.run),
+    "Prepare": (
+        prepare.info,
+        prepare.segment,
+        prepare.tile,
+        embed.embed,
+        embed.run,
+        split_channels.split_channels,
+    ),
     "Learn": (
         learn.splits,
         train.train,
