@@ -41,6 +41,7 @@ def contents(run: RunRecord, truth: Truth | None, missing: str, slides: Slides) 
         "facts": list(_facts(run, truth)),
         "folds": _folds(run, truth),
         "learning": list(learning_curves(run)),
+        "learning_note": _learning_note(run),
         "metrics": metric_rows(run),
         "metrics_note": _metrics_note(run),
         "every_fold": fold_table(run),
@@ -177,9 +178,17 @@ def _recipe(recipe: Mapping[str, Any]) -> Iterator[str]:
     yield f"{recipe['optimizer']}, learning rate {recipe['lr']:g}, decay {recipe['weight_decay']:g}"
     yield f"{recipe['schedule']} schedule"
     yield f"at most {recipe['epochs']} epochs, patience {recipe['patience']}"
-    yield f"epoch chosen by {recipe['monitor']}"
     if recipe["max_bag"]:
         yield f"at most {recipe['max_bag']} tiles of a bag in training"
+
+
+def _learning_note(run: RunRecord) -> str:
+    if all(each.checkpoint.origin.val_loss is None for each in run.trainings):
+        return "Loss by epoch. Nobody validated: the last epoch was kept, whatever its loss."
+    return (
+        "Loss by epoch. The epoch that was kept was chosen on validation cases, by "
+        f"{run.request['recipe']['monitor']}; no test case was read before that."
+    )
 
 
 def _folds(run: RunRecord, truth: Truth | None) -> Table:

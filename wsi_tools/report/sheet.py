@@ -21,7 +21,7 @@ __all__ = ["STATES", "SlideState", "contact_sheet"]
 PICTURE_PX = 320  # longer side, where there is room
 LEAST_PX = 64  # below, nobody can judge tissue: then there are no pictures at all
 QUALITY = 72  # of WebP: outlines stay clean
-CARD_BYTES = 2500  # of a slide's text in the page, at most as a rule
+CARD_BYTES = 1500  # of a slide's text in the page, at most as a rule
 STATES = {
     "failed": "failed",
     "torn": "torn",
@@ -86,7 +86,7 @@ def contact_sheet(project: Project) -> dict[str, Any]:
 def picture_bytes(slides: int) -> int:
     """How many bytes of the page each slide's picture may take; 0 where there are too many."""
     each = (BUDGET_BYTES * 9 // 10) // max(1, slides) - CARD_BYTES
-    return min(each, 60_000) if each > 2_000 else 0
+    return min(each, 60_000) if each > 1_500 else 0
 
 
 def _rule(slides: int, room: int) -> str:
