@@ -1,0 +1,1 @@
+"""What every stage costs beside what stands next to it: rows of ratios, measured in pairs."""
