@@ -1,6 +1,5 @@
 """How a backbone looks at a slide: at its colours as they are, or at the markers of a panel."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +13,7 @@ from wsi_tools.channels.statistics import fitted
 from wsi_tools.embedding.cards import feature_key
 from wsi_tools.embedding.markers import MarkerBackbone, shape_of
 from wsi_tools.errors import SlideError
+from wsi_tools.preparation.extremes import Extremes
 from wsi_tools.preparation.markers import Markers
 from wsi_tools.preparation.measuring import tissue_values
 from wsi_tools.slide import Slide
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["ColourView", "Ground", "MarkerView", "View", "view_of"]
 
 Ground = Callable[[], tuple[TissueMask, TileGrid]]
-
-MUCH_SATURATED = 0.01  # of the pixels; a few hot ones are in every picture
 
 
 class ColourView:
@@ -90,7 +88,11 @@ class MarkerView:
         self.panel: Panel = asked.panel_of(slide.info)
         self.matched: MatchedPanel = self.panel.matched(slide.info, asked.missing)
         self.pictures = 1 if asked.way == "rgb" else sum(self.matched.present)
-        self._extremes = Extremes(self.matched, slide)
+        names = {each.channel: each.name for each in self.matched.markers}
+        channels = slide.info.channels
+        self._extremes = Extremes(
+            [names.get(place, channels[place].name) for place in self.matched.channels]
+        )
 
     @cached_property
     def statistics(self) -> Statistics | None:
@@ -185,48 +187,3 @@ def view_of(slide: Slide, asked: Markers, ground: Ground) -> View:
             "channels; embed it without --panel"
         )
     return ColourView(slide)
-
-
-class Extremes:
-    """The least and the largest value of every channel that was read, by several threads."""
-
-    def __init__(self, matched: MatchedPanel, slide: Slide) -> None:
-        names = {each.channel: each.name for each in matched.markers}
-        self._names = [
-            names.get(place, slide.info.channels[place].name) for place in matched.channels
-        ]
-        self._guard = threading.Lock()
-        self._low: NDArray[Any] | None = None
-        self._high: NDArray[Any] | None = None
-        self._full = np.zeros(len(self._names))
-        self._pixels = 0
-
-    def note(self, pixels: NDArray[Any]) -> None:
-        """Take (B, px, px, C) into account."""
-        flat = pixels.reshape(-1, pixels.shape[-1])
-        low, high = flat.min(axis=0), flat.max(axis=0)  # (C,)
-        full = np.zeros(len(high))
-        if pixels.dtype.kind == "u":
-            full = np.count_nonzero(flat == np.iinfo(pixels.dtype).max, axis=0)
-        with self._guard:
-            self._low = low if self._low is None else np.minimum(self._low, low)
-            self._high = high if self._high is None else np.maximum(self._high, high)
-            self._full += full
-            self._pixels += len(flat)
-
-    def warnings(self) -> tuple[str, ...]:
-        """Name the channels that say nothing, or not enough."""
-        if self._low is None or self._high is None:
-            return ()
-        seen = zip(self._names, self._low, self._high, self._full / self._pixels, strict=True)
-        return tuple(text for each in seen if (text := _remark(*each)))
-
-
-def _remark(name: str, low: float, high: float, full: float) -> str:
-    if high == 0:
-        return f"{name} is empty: 0 in every tile"
-    if low == high:
-        return f"{name} is constant: {low:g} in every tile"
-    if full > MUCH_SATURATED:
-        return f"{name} is saturated: {full:.0%} of its pixels have the largest value"
-    return ""

@@ -9,8 +9,9 @@ import tifffile
 from wsi_tools.channels import Marker, Normalization, Panel
 from wsi_tools.errors import InputError
 from wsi_tools.preparation import Markers
+from wsi_tools.preparation.extremes import Extremes
 from wsi_tools.preparation.measuring import tissue_values
-from wsi_tools.preparation.views import Extremes, MarkerView
+from wsi_tools.preparation.views import MarkerView
 from wsi_tools.slide import open_slide
 from wsi_tools.tiling import TileSpec, tile
 from wsi_tools.tissue import PRESETS, segment
@@ -96,15 +97,17 @@ def test_a_slide_without_tiles_has_no_values(slide):
     assert tissue_values(slide, grid, whole, PANEL.matched(slide.info)).shape == (0, 3)
 
 
-def test_channels_that_say_nothing_are_named(slide):
-    extremes = Extremes(PANEL.matched(slide.info), slide)
-    pixels = np.zeros((2, 10, 10, 3), np.uint16)  # CD8, DAPI, AF as in the file
-    pixels[..., 1], pixels[1, :2, :2, 2] = 9, 65_535
+def test_channels_that_say_nothing_are_named():
+    extremes = Extremes(("CD8", "DAPI", "AF", "CK"))
+    assert extremes.warnings() == ()
+    pixels = np.zeros((2, 10, 10, 4), np.uint16)
+    pixels[0, :, :, 1], pixels[1, :2, :2, 2], pixels[..., 3] = 9, 65_535, np.arange(10)
     extremes.note(pixels[:1])
+    extremes.note(pixels[1:])
     assert extremes.warnings() == (
         "CD8 is empty: 0 in every tile",
-        "DAPI is constant: 9 in every tile",
-        "AF is empty: 0 in every tile",
+        "DAPI is constant: 9 wherever it is not 0",
+        "AF is constant: 65535 wherever it is not 0",
     )
-    extremes.note(pixels[1:])
-    assert extremes.warnings()[2] == "AF is saturated: 2% of its pixels have the largest value"
+    extremes.note(pixels[1:] // 2)
+    assert extremes.warnings()[2] == "AF is saturated: 1% of its pixels have the largest value"
