@@ -67,6 +67,7 @@ class Stores:
         tissue: list[float] | None = None,
         unread: Sequence[int] = (),
         names: tuple[str, ...] = ("uni",),
+        attributes: dict[str, object] | None = None,
         **request: object,
     ) -> None:
         """One slide; without `index` its tiles stand in a row."""
@@ -84,7 +85,7 @@ class Stores:
                 column.open(features.shape, features.dtype.name)
                 column.append(0, features)
                 column.mark_invalid(np.array(unread, np.int64))
-                column.commit({})
+                column.commit(attributes or {})
 
 
 @pytest.fixture

@@ -160,3 +160,63 @@ def test_the_fingerprint_of_an_image_is_that_in_its_store(stores):
     stores.add("a", TILES)
     stores.add("b", TILES)
     assert fingerprints(stores.path, ["a"]) == {"a": "image of a"}
+
+
+def channels(*markers, missing="error", cohort=None):
+    """What a store says of features of these markers."""
+    panel = {name: {"place": place} for place, name in enumerate(markers)}
+    return {"as": "per-channel", "panel": panel, "missing": missing, "cohort": cohort}
+
+
+def test_a_panel_goes_without_saying_where_one_set_has_the_backbone(stores):
+    stores.add("a", np.ones((2, 7, 3), np.float32), names=("uni@study",))
+    for name in (None, "uni@study", "g/uni@study", "uni", "g/uni"):
+        bags = open_bags(stores.path, Cohort.of_slides(["a"]), features=name)
+        assert str(bags.features) == "g/uni@study"
+
+
+def test_features_without_a_panel_are_meant_where_both_are_there(stores):
+    stores.add("a", TILES, names=("uni", "uni@study"))
+    bags = open_bags(stores.path, Cohort.of_slides(["a"]), features="uni")
+    assert bags.features.name == "uni"
+
+
+@pytest.mark.parametrize(
+    ("name", "markers", "told"),
+    [
+        ("uni@study", ("CD8", "CD3"), "it lacks DAPI and has CD3"),
+        ("uni@study", ("CD8", "DAPI"), "it has its markers in another order"),
+        ("uni@other", ("DAPI", "CD8", "CD3"), "it has CD3"),
+    ],
+)
+def test_slides_of_other_panels_are_told_with_their_markers(stores, name, markers, told):
+    values = np.ones((2, 2, 3), np.float32)
+    stores.add("a", values, names=("uni@study",), channels=channels("DAPI", "CD8"))
+    other = np.ones((2, len(markers), 3), np.float32)
+    stores.add("b", other, names=(name,), channels=channels(*markers))
+    with pytest.raises(DataError, match=f"slide b: beside a {told}; embed all slides with one"):
+        open_bags(stores.path, Cohort.of_slides(["a", "b"]))
+
+
+def test_slides_that_were_allowed_to_drop_markers_are_alike_but_no_one_bag(stores):
+    panel = channels("DAPI", "CD8", missing="drop")
+    stores.add("a", np.ones((2, 2, 3), np.float32), channels=panel)
+    stores.add("b", np.ones((2, 1, 3), np.float32), channels=panel)
+    bags = open_bags(stores.path, Cohort.of_slides(["a", "b"]))
+    assert (bags.markers, bags.identity["markers"]) == (2, ["DAPI", "CD8"])
+    assert bags.bag(slide("b")).features.shape == (2, 1, 3)
+    with pytest.raises(DataError, match="case P: its slides have 1 and 2 markers"):
+        bags.bag(Case("P", "P", ("a", "b")))
+
+
+def test_the_scale_of_each_slide_may_be_its_own_and_that_of_a_cohort_may_not(stores):
+    panel = channels("DAPI", "CD8")
+    for name in "ab":
+        stores.add(name, np.ones((2, 2, 3), np.float32), channels=panel, statistics=name)
+    assert open_bags(stores.path, Cohort.of_slides(["a", "b"])).scale_images == {}
+    fitted = {"slides": {"a": "image of a"}, "measured": "0"}
+    other = channels("DAPI", "CD8", cohort=fitted)
+    stores.add("c", np.ones((2, 2, 3), np.float32), channels=other)
+    assert open_bags(stores.path, Cohort.of_slides(["c"])).scale_images == {"a": "image of a"}
+    with pytest.raises(DataError, match=r"encoder\.channels\.cohort"):
+        open_bags(stores.path, Cohort.of_slides(["a", "c"]))
