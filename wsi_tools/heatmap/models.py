@@ -102,7 +102,8 @@ class RunModels:
 def _by_slide(
     models: Ensemble, prediction: Prediction, bags: Bags, judges: Judges
 ) -> Iterator[TileScores]:
-    columns, chosen = _columns(models, prediction, bags)
+    markers = bags.marker_names(prediction.case.slides[0])
+    columns, chosen = _columns(models, prediction, markers)
     first = 0
     for number, slide_id in enumerate(prediction.case.slides):
         rows = bags.rows(slide_id).numpy()
@@ -120,18 +121,20 @@ def _by_slide(
             predicted=prediction.values,
             judges=judges,
             of=chosen,
-            markers=_matrix(prediction, number, _marker_names(bags)),
+            markers=_matrix(prediction, number, markers),
             vectors=vectors_of(models.checkpoints[0], prediction.answers),
         )
 
 
-def _columns(models: Ensemble, prediction: Prediction, bags: Bags) -> tuple[Columns, str]:
+def _columns(
+    models: Ensemble, prediction: Prediction, markers: Sequence[str]
+) -> tuple[Columns, str]:
     """The scores of the tiles of a case's bag, and the class that ``attention`` is for."""
     first = models.checkpoints[0]
     rows = len(prediction.answers[0].attention)
     chosen = predicted_class(first, dict(prediction.values), rows)
     several = [
-        columns_of(each, said, _marker_names(bags), chosen)
+        columns_of(each, said, markers, chosen)
         for each, said in zip(models.checkpoints, prediction.answers, strict=True)
     ]
     tokens = card(first.composition.name).rows == "tokens"
@@ -144,9 +147,3 @@ def _matrix(prediction: Prediction, number: int, names: Sequence[str]) -> Marker
     if not found:
         return None
     return MarkerMatrix(tuple(names), np.mean([each.numpy() for each in found], axis=0))
-
-
-def _marker_names(bags: Bags) -> tuple[str, ...]:
-    """The markers' names; their places where the features name none."""
-    known = bags.identity["markers"]
-    return tuple(known or map(str, range(bags.markers or 0)))

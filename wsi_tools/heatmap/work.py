@@ -10,7 +10,7 @@ from typing import Any
 from wsi_tools.checkpoint import JSON_NAME
 from wsi_tools.cohort import Case, Cohort
 from wsi_tools.cohort.bags import Bags
-from wsi_tools.errors import DataError
+from wsi_tools.errors import StoreError
 from wsi_tools.execution import Report
 from wsi_tools.heatmap.models import RunModels
 from wsi_tools.heatmap.pixels import slide_of
@@ -50,6 +50,29 @@ class HeatmapTask:
         return self.case.case_id
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A slide of a case: its scores, and what they would be."""
+
+    case: Case
+    scores: TileScores
+    what_ifs: list[WhatIf]
+
+    def row(self) -> Row:
+        """What is known of the slide, ready for JSON."""
+        scores = self.scores
+        return {
+            "slide_id": scores.slide_id,
+            "case_id": self.case.case_id,
+            "judges": asdict(scores.judges),
+            "predicted": dict(scores.predicted),
+            "attention_of": scores.of or None,
+            "scores": list(scores.names),
+            "vectors": {name: dict(vector) for name, vector in scores.vectors.items()},
+            "what_if": [each.row() for each in self.what_ifs],
+        }
+
+
 @dataclass(frozen=True)
 class HeatmapWork:
     """What is done with every case; a worker loads the models once.
@@ -83,30 +106,33 @@ class HeatmapWork:
 
     def foreseen(self, case: Case) -> Iterator[Row]:
         """What would be done with the slides of a case."""
+        bags = self._bags(case)
         for slide_id in case.slides:
-            store = FeatureStore(self.bags.stores[slide_id])
+            store = FeatureStore(bags.stores[slide_id])
             yield {
                 "slide_id": slide_id,
-                "tiles": len(self.bags.rows(slide_id)),
+                "tiles": len(bags.rows(slide_id)),
                 "judges": str(self.models.judges(case)),
                 "slide_there": Path(store.record.path).is_file(),
-                "done": self._done(slide_id) is not None,
+                "done": self._done(slide_id, bags) is not None,
             }
 
     def __call__(self, task: HeatmapTask, report: Report) -> list[Row]:
         """Make the files of a case's slides, those apart that are there; a row per slide.
 
         Raises:
-            DataError: another request's files are there, or a slide cannot be used.
+            StoreError: another request's files are there.
+            DataError: a slide cannot be used.
             InputError: the model has no such score, or reads no such clinical column.
         """
         report("attention", 0, 1)
-        done = {slide_id: self._done(slide_id) for slide_id in task.case.slides}
+        bags = self._bags(task.case)
+        done = {slide_id: self._done(slide_id, bags) for slide_id in task.case.slides}
         if all(done.values()):
             return [row for row in done.values() if row is not None]
         return [
-            done[scores.slide_id] or self._written(scores, what_ifs, task.case, report)
-            for scores, what_ifs in self._scored(task.case)
+            done[seen.scores.slide_id] or self._written(seen, bags, report)
+            for seen in self._seen(task.case, bags)
         ]
 
     @cached_property
@@ -115,66 +141,48 @@ class HeatmapWork:
         return RunModels.load(self.run, self.computing)
 
     @cached_property
-    def bags(self) -> Bags:
-        """The bags of the cohort."""
-        return self.models.bags(self.project, self.cohort)
-
-    @cached_property
     def _weights(self) -> list[str]:
         """What tells the models from any others."""
         files = [folder / JSON_NAME for folder in trained_folders(self.run)]
         return [json.loads(file.read_text())["weights"] for file in files]
 
-    def _scored(self, case: Case) -> Iterator[tuple[TileScores, list[WhatIf]]]:
+    def _bags(self, case: Case) -> Bags:
+        """The bags of a case alone: what is wrong with other slides does not concern it."""
+        return self.models.bags(self.project, self.cohort.only(case.slides))
+
+    def _seen(self, case: Case, bags: Bags) -> Iterator[_Seen]:
         """The scores of each slide, and what they would be."""
-        before = self.models.scores(case, self.bags)
+        before = self.models.scores(case, bags)
         read = self.models.ensemble.checkpoints[0].reads.columns
         others = [
-            (change, self.models.scores(changed(case, change, read), self.bags))
+            (change, self.models.scores(changed(case, change, read), bags))
             for change in self.request.what_if
         ]
         for number, scores in enumerate(before):
-            yield (
-                scores,
-                [
-                    WhatIf(change, case.cells.get(change.column), scores, after[number])
-                    for change, after in others
-                ],
-            )
+            what_ifs = [
+                WhatIf(change, case.cells.get(change.column), scores, after[number])
+                for change, after in others
+            ]
+            yield _Seen(case, scores, what_ifs)
 
-    def _written(
-        self, scores: TileScores, what_ifs: list[WhatIf], case: Case, report: Report
-    ) -> Row:
+    def _written(self, seen: _Seen, bags: Bags, report: Report) -> Row:
         """Write every file, then the record that says that they are all there."""
-        written: list[str] = []
+        scores, names = seen.scores, []
         with slide_of(scores.feature_store()) as slide:
-            for name, content in files_of(scores, self.request, slide, what_ifs):
+            for name, content in files_of(scores, self.request, slide, seen.what_ifs):
                 write_atomically(self.out / name, content)
-                written.append(str(self.out / name))
-                report("files", len(written), len(written) + 1)
-        row = {
-            "slide_id": scores.slide_id,
-            "case_id": case.case_id,
-            "judges": asdict(scores.judges),
-            "predicted": dict(scores.predicted),
-            "attention_of": scores.of or None,
-            "scores": list(scores.names),
-            "vectors": {name: dict(vector) for name, vector in scores.vectors.items()},
-            "what_if": [each.row() for each in what_ifs],
-            "slide_there": slide is not None,
-            "files": [Path(path).name for path in written],
-        }
-        record = {"request": self._request(scores.slide_id), "made": row}
-        text = json.dumps(json_ready(record), indent=1)
-        write_atomically(self._record(scores.slide_id), text.encode())
+                names.append(name)
+                report("files", len(names), len(names) + 1)
+        made = seen.row() | {"slide_there": slide is not None, "files": names}
+        record = json_ready({"request": self._request(scores.slide_id, bags), "made": made})
+        write_atomically(self._record(scores.slide_id), json.dumps(record, indent=1).encode())
+        row: Row = record["made"]
         return row
 
-    def _request(self, slide_id: str) -> Row:
+    def _request(self, slide_id: str, bags: Bags) -> Row:
         """What the files of a slide depend on."""
-        features = self.bags.features
-        attributes = FeatureStore(self.bags.stores[slide_id]).feature_attributes(
-            features.grid, features.name
-        )
+        features, store = bags.features, FeatureStore(bags.stores[slide_id])
+        attributes = store.feature_attributes(features.grid, features.name)
         return json_ready(
             {
                 **self.request.as_json(),
@@ -186,16 +194,16 @@ class HeatmapWork:
     def _record(self, slide_id: str) -> Path:
         return self.out / f"{slide_id}.heatmap.json"
 
-    def _done(self, slide_id: str) -> Row | None:
+    def _done(self, slide_id: str, bags: Bags) -> Row | None:
         """The row of a slide whose files are there; None where they are to be made.
 
         Raises:
-            DataError: another request made the files that are there.
+            StoreError: another request made the files that are there.
         """
         path = self._record(slide_id)
         try:
             record: Mapping[str, Any] = json.loads(path.read_text())
-            changed_request = difference(self._request(slide_id), record["request"])
+            changed_request = difference(self._request(slide_id, bags), record["request"])
             row: Row = record["made"]
         except FileNotFoundError:
             return None
@@ -204,7 +212,7 @@ class HeatmapWork:
         if self.overwrite:
             return None
         if changed_request:
-            raise DataError(
+            raise StoreError(
                 f"{path}: another request made the heat maps there ({changed_request}); choose "
                 "another --out, or add --overwrite"
             )
