@@ -81,11 +81,11 @@ class Bags:
 
         Raises:
             InputError: the case is not among these.
-            DataError: a slide has no tile to use, features that are not finite, or fewer markers
-                than another of the case.
+            DataError: a slide has no tile to use, features that are not finite, or other markers
+                than another slide of the case.
         """
         parts = [self._slide(case, name) for name in case.slides]
-        _refuse_other_shapes(case, parts)
+        self._refuse_other_markers(case)
         lengths = [len(part.features) for part in parts]
         return Bag(
             features=torch.cat([part.features for part in parts]),
@@ -99,9 +99,23 @@ class Bags:
         """Which tiles of the slide's grid are in its bag ``(n,)`` int64, in the bag's order."""
         return torch.from_numpy(self._stored(slide_id).rows().astype(np.int64))
 
+    def marker_names(self, slide_id: str) -> tuple[str, ...]:
+        """The names along the marker axis of one slide, which may lack some of the panel's."""
+        return self._stored(slide_id).markers
+
     def size(self, case: Case) -> int:
         """How many tiles the bag of a case has; features are not read."""
         return sum(len(self._stored(name).rows()) for name in case.slides)
+
+    def _refuse_other_markers(self, case: Case) -> None:
+        """Refuse slides that dropped markers which others of the case have."""
+        first, *others = case.slides
+        for other in others if self.markers is not None else ():
+            if self.marker_names(other) != self.marker_names(first):
+                raise DataError(
+                    f"case {case.case_id}: {other} has not the markers of {first}, which one bag "
+                    "cannot hold; embed with --missing-marker zero, or train at --level slide"
+                )
 
     def _slide(self, case: Case, slide_id: str) -> Bag:
         if slide_id not in self.stores:
@@ -141,16 +155,6 @@ def open_bags(
     first = StoredFeatures(one, choose_features(one, features), min_tissue)
     identity = agreed_identity(first, (open_features(store, first) for store in others))
     return Bags(stores, first.features, identity["min_tissue"], identity)
-
-
-def _refuse_other_shapes(case: Case, parts: Sequence[Bag]) -> None:
-    found = {part.features.shape[1:] for part in parts}
-    if len(found) > 1:
-        counts = " and ".join(str(shape[0]) for shape in sorted(found))
-        raise DataError(
-            f"case {case.case_id}: its slides have {counts} markers, which one bag cannot hold; "
-            "embed them with --missing-marker zero, or train at --level slide"
-        )
 
 
 def _side_by_side(lattices: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -148,6 +148,12 @@ class StoredFeatures:
         return sorted(places, key=lambda name: places[name])
 
     @property
+    def markers(self) -> tuple[str, ...]:
+        """The names along this slide's marker axis; none where it has no such axis."""
+        names = self._attributes.get("markers") or map(str, range(self.shape[1]))
+        return tuple(names) if len(self.shape) > 2 else ()
+
+    @property
     def _values(self) -> list[int]:
         """The shape of a tile's values, had the slide every marker."""
         *markers, width = self.shape[1:]

@@ -59,7 +59,7 @@ def attention_maps(
 ) -> Iterator[TileAttention]:
     """The attention over each slide of a case."""
     pairs = _pairs(prediction)
-    markers = _marker_names(bags, pairs)
+    markers = () if pairs is None else bags.marker_names(prediction.case.slides[0])
     names, weights = _columns(prediction, checkpoints, markers)
     first, key = 0, bags.features.grid
     for slide_id in prediction.case.slides:
@@ -92,12 +92,6 @@ def _pairs(prediction: Prediction) -> NDArray[np.float32] | None:
     """``(n, M, M)`` of the tiles of the whole bag, mean over the models."""
     known = [answer.pairs.numpy() for answer in prediction.answers if answer.pairs is not None]
     return np.mean(known, axis=0, dtype=np.float32) if known else None
-
-
-def _marker_names(bags: Bags, pairs: NDArray[np.float32] | None) -> tuple[str, ...]:
-    if pairs is None:
-        return ()
-    return tuple(bags.identity["markers"] or map(str, range(pairs.shape[1])))
 
 
 def _columns(

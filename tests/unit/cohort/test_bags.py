@@ -200,12 +200,14 @@ def test_slides_of_other_panels_are_told_with_their_markers(stores, name, marker
 
 def test_slides_that_were_allowed_to_drop_markers_are_alike_but_no_one_bag(stores):
     panel = channels("DAPI", "CD8", missing="drop")
-    stores.add("a", np.ones((2, 2, 3), np.float32), channels=panel)
-    stores.add("b", np.ones((2, 1, 3), np.float32), channels=panel)
+    whole, less = {"markers": ["DAPI", "CD8"]}, {"markers": ["CD8"]}
+    stores.add("a", np.ones((2, 2, 3), np.float32), attributes=whole, channels=panel)
+    stores.add("b", np.ones((2, 1, 3), np.float32), attributes=less, channels=panel)
     bags = open_bags(stores.path, Cohort.of_slides(["a", "b"]))
     assert (bags.markers, bags.identity["markers"]) == (2, ["DAPI", "CD8"])
     assert bags.bag(slide("b")).features.shape == (2, 1, 3)
-    with pytest.raises(DataError, match="case P: its slides have 1 and 2 markers"):
+    assert bags.marker_names("b") == ("CD8",)
+    with pytest.raises(DataError, match="case P: b has not the markers of a"):
         bags.bag(Case("P", "P", ("a", "b")))
 
 
