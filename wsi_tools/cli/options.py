@@ -127,7 +127,14 @@ class Input:
             "CSV with a column path, and if wanted slide_id and mpp.", panel="Input", metavar="FILE"
         ),
     ] = None
-    reader: Annotated[str, option("auto, openslide, tiffslide or image.", panel="Input")] = "auto"
+    reader: Annotated[
+        str,
+        option(
+            "auto, tiff, openslide, tiffslide, image; ome, ome-zarr, channel-folder or "
+            "fluorescent-ndpi.",
+            panel="Input",
+        ),
+    ] = "auto"
     mpp_override: Annotated[
         float | None, option("µm/px of level 0, whatever the file says.", panel="Input")
     ] = None

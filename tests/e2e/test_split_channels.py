@@ -1,0 +1,126 @@
+"""split-channels as a shell would ask for it: its files, its exit codes, and what it refuses."""
+
+import csv
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+NAMES = ("DAPI", "PDL1", "GZMB", "PD1", "CK-EPCAM", "CD8a", "FOXP3")
+
+
+@pytest.fixture(scope="session")
+def planes(test_data):
+    return np.load(test_data / "mif/csm_B09.npy")
+
+
+def level_0(path):
+    if path.suffix == ".zarr":
+        return zarr.open_array(path / "0", mode="r")[0]
+    return tifffile.imread(path)
+
+
+@pytest.mark.parametrize("form", ["ome-zarr", "ome-tiff"])
+def test_every_file_of_a_real_slide_is_the_plane_of_its_name(
+    wsitools, test_data, planes, tmp_path, form
+):
+    slide = test_data / "mif/csm_B09.ome.tiff"
+    done = wsitools("split-channels", slide, "-o", tmp_path, "--to", form, "--json")
+    assert done.code == 0
+    (row,) = done.rows
+    assert row["folder"] == str(tmp_path / "csm_B09")
+    assert sorted(row["files"]) == sorted(NAMES)
+    for name, plane in zip(NAMES, planes, strict=True):
+        assert np.array_equal(level_0(tmp_path / "csm_B09" / row["files"][name]), plane)
+
+
+def test_the_same_command_is_done_already_and_another_is_refused(wsitools, test_data, tmp_path):
+    asked = ("split-channels", test_data / "mif/csm_B09.ome.tiff", "-o", tmp_path)
+    assert wsitools(*asked, "--markers", "DAPI,CD8a").code == 0
+    again = wsitools(*asked, "--markers", "CD8a,DAPI")
+    assert (again.code, again.out) == (0, [str(tmp_path / "csm_B09")])
+    assert "csm_B09: already done, 2 markers of 1 levels" in again.err
+    other = wsitools(*asked, "--markers", "DAPI,CD8a", "--background", "PD1")
+    assert other.code == 4
+    assert "another request made the split there (" in other.err
+    assert wsitools(*asked, "--background", "PD1", "--overwrite").code == 0
+    assert not (tmp_path / "csm_B09/PD1.ome.zarr").exists()
+    assert not (tmp_path / "failures.csv").exists()
+
+
+def test_what_is_no_panel_fails_alone_in_one_line_and_is_listed(wsitools, test_data, tmp_path):
+    mif = test_data / "mif"
+    done = wsitools(
+        "split-channels", mif / "cytomapper", mif / "mibi_v0.1.tiff", mif / "ark_fov8_channels",
+        test_data / "slides/kidney-48-5.tif", "-o", tmp_path,
+    )  # fmt: skip
+    assert done.code == 3
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == [
+        "E34_imc", "ark_fov8_channels", "failures.csv", "mibi_v0.1",
+    ]  # fmt: skip
+    with (tmp_path / "failures.csv").open() as file:
+        said = {row["slide_id"]: row["message"] for row in csv.DictReader(file)}
+    assert said.keys() == {"E34_mask", "kidney-48-5"}
+    assert "one plane of uint16: a mask is no slide" in said["E34_mask"]
+    assert said["kidney-48-5"].endswith("is brightfield; its colours are no markers")
+    assert "ark_fov8_channels: done, 22 markers of 2 levels" in done.err
+
+
+def test_a_scale_measured_on_tissue_is_written_as_shares_of_the_range(
+    wsitools, test_data, planes, tmp_path
+):
+    done = wsitools(
+        "split-channels", test_data / "mif/csm_B09.ome.tiff", "-o", tmp_path, "--markers", "DAPI",
+        "--normalize", "percentile:1,99", "--mpp-override", "0.5",
+    )  # fmt: skip
+    assert done.code == 0
+    assert "erases how much of a marker one slide has" in done.err
+    group = zarr.open_group(tmp_path / "csm_B09/DAPI.ome.zarr", mode="r")
+    low, span = group.attrs["wsitools"]["statistics"]
+    share = np.clip((planes[0].astype(np.float64) - low) / span, 0, 1)
+    assert np.abs(group["0"][0] - share * 255).max() <= 0.501
+
+
+def test_mistakes_on_the_command_line_are_one_line_and_exit_2(wsitools, test_data, tmp_path):
+    slide = test_data / "mif/csm_B09.ome.tiff"
+    for options, said in (
+        (("-o", tmp_path, "--to", "png"), "--to png: choose from ome-zarr, ome-tiff"),
+        (("-o", tmp_path, "--markers", "CD9"), "'CD9' is no marker of the panel; it has CD8a"),
+        (("-o", tmp_path, "--normalize", "log"), "--normalize log is not known"),
+        ((), "split-channels: say where the files go with --out"),
+    ):
+        done = wsitools("split-channels", slide, *options)
+        assert done.code == 2
+        assert said in done.err.splitlines()[-1]
+
+
+def test_a_dry_run_says_what_it_would_write_and_writes_nothing(wsitools, test_data, tmp_path):
+    slide = test_data / "mif/csm_B09.ome.tiff"
+    done = wsitools("split-channels", slide, "-o", tmp_path / "out", "--dry-run")
+    assert done.code == 0
+    assert f"csm_B09: {7 * 500 * 500} bytes before compression, 7 markers" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_killed_shows_nothing_half_done_and_the_next_one_finishes(
+    wsitools, start, tmp_path
+):
+    noise = np.random.default_rng(9).integers(0, 60_000, (4, 3000, 3000)).astype("uint16")
+    metadata = {"axes": "CYX", "Channel": {"Name": ["A", "B", "C", "D"]}}
+    tifffile.imwrite(tmp_path / "a.ome.tiff", noise, metadata=metadata, photometric="minisblack")
+    out = tmp_path / "out"
+    command = ("split-channels", tmp_path / "a.ome.tiff", "-o", out)
+    with start(*command) as running:
+        while not list(out.glob(".a.*.part/B.ome.zarr/0/c/0/0/0")):
+            assert running.poll() is None
+            time.sleep(0.02)
+        os.killpg(running.pid, signal.SIGKILL)
+    assert list(out.glob("[!.]*")) == []
+    assert wsitools(*command).code == 0
+    for name, plane in zip("ABCD", noise, strict=True):
+        assert np.array_equal(level_0(out / f"a/{name}.ome.zarr"), plane)
+    assert list(out.glob(".a.*")) == []
