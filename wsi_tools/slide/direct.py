@@ -6,19 +6,22 @@ bit, and lower levels are the file's own pixels, never interpolated. What must b
 first (Ventana, Leica, Trestle) and what is stored in strips is left to the other readers.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from openslide import OpenSlideError
 
 from wsi_tools.errors import SlideError
+from wsi_tools.slide.openslide import OpenSlideReader
 from wsi_tools.slide.pieces import PieceCache, read_colours
 from wsi_tools.slide.reader import Facts
 from wsi_tools.slide.tiff import DECODING_FAILURES, surveyed
 from wsi_tools.slide.tiff_planes import colour_plane
-from wsi_tools.slide.tiffslide import TiffSlideReader
+from wsi_tools.slide.tiffslide import TiffSlideReader, refuse_unless_plain
 
 __all__ = ["TiffReader"]
 
@@ -27,22 +30,25 @@ CODECS = ("NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "JPEG", "WEBP", "APERIO_JP2
 
 
 class TiffReader:
-    """A tiled brightfield TIFF; handles made from one another share the decoded tiles."""
+    """A tiled brightfield TIFF; handles made from one another share the decoded tiles.
 
-    failures: ClassVar[tuple[type[Exception], ...]] = DECODING_FAILURES
+    What the slide is, its levels among that, is as the library says that knows the vendor's words:
+    TiffSlide for OME-TIFF and for codecs that OpenSlide lacks, OpenSlide for the others.
+    """
+
+    failures: ClassVar[tuple[type[Exception], ...]] = (*DECODING_FAILURES, OpenSlideError)
 
     def __init__(
         self, path: Path, facts: Facts | None = None, cache: PieceCache | None = None
     ) -> None:
         self._path = path
         self._cache = cache or PieceCache(CACHE_BYTES)
-        self.facts = facts or _facts(path)
         self._tiff = tifffile.TiffFile(path)
         try:
-            series = self._tiff.series[surveyed(self._tiff).series]
-            _refuse_codec(series.keyframe)
-            self._levels = [colour_plane(level) for level in series.levels]
-        except DECODING_FAILURES:
+            self.facts = facts or _facts(path, self._tiff)
+            pages = _pages(self._tiff, self.facts.sizes)
+            self._levels = [colour_plane(page) for page in pages]
+        except self.failures:
             self._tiff.close()
             raise
 
@@ -59,15 +65,39 @@ class TiffReader:
         self._tiff.close()
 
 
-def _facts(path: Path) -> Facts:
-    """What TiffSlide learns from the vendor's words; it refuses tiles that must be joined."""
-    described = TiffSlideReader(path)
+def _facts(path: Path, tiff: Any) -> Facts:
+    seen = surveyed(tiff)
+    refuse_unless_plain(seen)
+    codec = _codec(tiff.series[seen.series].keyframe)
+    kind = TiffSlideReader if seen.is_ome or codec == "WEBP" else OpenSlideReader
+    described = kind(path)
     described.close()
     return described.facts
 
 
-def _refuse_codec(page: Any) -> None:
+def _codec(page: Any) -> str:
+    """The compression of a page's tiles, if decoding them gives red, green and blue.
+
+    Raises:
+        SlideError: it does not.
+    """
     codec = getattr(page.compression, "name", str(page.compression))
     as_colours = codec == "JPEG" or page.photometric == tifffile.PHOTOMETRIC.RGB
     if codec not in CODECS or not as_colours:
         raise SlideError(f"tiles compressed by {codec}, of which only OpenSlide knows the colours")
+    return codec
+
+
+def _pages(tiff: Any, sizes: tuple[tuple[int, int], ...]) -> Iterator[Any]:
+    """The page of each level: tifffile sees no pyramid in some files where OpenSlide does.
+
+    Raises:
+        SlideError: there is no page of a level's size.
+    """
+    levels = [level[0] for series in tiff.series for level in series.levels]
+    for size in sizes:
+        found = [page for page in levels if page.is_tiled and page.shape[1::-1] == size]
+        if not found:
+            raise SlideError(f"no page of {size[0]} × {size[1]}, the size of one of its levels")
+        _codec(found[0])
+        yield found[0]

@@ -52,8 +52,8 @@ class MultiplexTiffReader:
     def _open(self, seen: Survey, shown: Sequence[int] | None) -> None:
         series = self._tiff.series[seen.series]
         stacks = [stack_of(level) for level in series.levels]
-        _refuse_mixed(self._tiff, seen)
         pages = pages_of(series, stacks[0])
+        _refuse_mixed(self._tiff, seen, pages)
         told = told_by(self._tiff, seen, pages)
         every = channels(told, stacks[0].channels, seen.dtype)
         self._shown = tuple(range(len(every)) if shown is None else shown)
@@ -68,7 +68,7 @@ class MultiplexTiffReader:
             resolutions=told.resolutions,
             channels=tuple(every[place] for place in self._shown),
             multiplex=True,
-            warnings=stacks[0].warnings,
+            warnings=(*stacks[0].warnings, *_left_out(self._tiff, series, seen)),
         )
 
     def read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[Any]:
@@ -108,15 +108,25 @@ def _refuse(seen: Survey) -> None:
     refuse_piece(seen.piece_px, "tile or strip")
 
 
-def _refuse_mixed(tiff: Any, seen: Survey) -> None:
-    """Refuse a plain file whose planes differ: tifffile parts them into several pictures."""
-    if seen.is_ome:
-        return
-    for other in tiff.series:
-        size = dict(zip(other.axes, other.shape, strict=True))
-        same_size = (size.get("X"), size.get("Y")) == seen.sizes[0]
-        if same_size and "S" not in size and str(other.dtype) != seen.dtype:
-            raise SlideError(f"planes of {seen.dtype} and of {other.dtype} in one file")
+def _refuse_mixed(tiff: Any, seen: Survey, pages: Sequence[Any]) -> None:
+    """Refuse planes of different depth; of a plain file tifffile parts them into pictures."""
+    dtypes = {str(page.dtype) for page in pages} | {seen.dtype}
+    if not seen.is_ome:
+        dtypes |= {str(other.dtype) for other in tiff.series if _is_plane_of(other, seen)}
+    if len(dtypes) > 1:
+        raise SlideError(f"planes of {' and of '.join(sorted(dtypes))} in one file")
+
+
+def _is_plane_of(other: Any, seen: Survey) -> bool:
+    size = dict(zip(other.axes, other.shape, strict=True))
+    return "S" not in size and (size.get("X"), size.get("Y")) == seen.sizes[0]
+
+
+def _left_out(tiff: Any, series: Any, seen: Survey) -> tuple[str, ...]:
+    if not seen.is_ome or len(tiff.series) == 1:
+        return ()
+    count = len(tiff.series)
+    return (f"{count} pictures in the file; the first of the largest, {series.name!r}, is shown",)
 
 
 def _named_plane(level: Any, stack: Stack, place: int, channel: str) -> Plane:

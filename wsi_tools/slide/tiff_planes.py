@@ -36,18 +36,17 @@ def tiff_plane(level: Any, stack: Stack, place: int, source: int = 0) -> Plane:
     return plane
 
 
-def colour_plane(level: Any) -> Plane:
-    """The red, green and blue of one level, interleaved in tiles.
+def colour_plane(page: Any) -> Plane:
+    """The red, green and blue of one page, interleaved in tiles.
 
     Args:
-        level: one of the levels of tifffile's series; its file must stay open.
+        page: tifffile's; its file must stay open.
 
     Raises:
         SlideError: it is not stored so, or the file lacks tiles or ends before they do.
     """
-    page = level[0]
-    if not page.is_tiled or page.planarconfig != 1:
-        raise SlideError("a level without tiles of all colours")
+    if page.planarconfig != 1:
+        raise SlideError("a plane for each colour")
     if 0 in page.databytecounts:
         raise SlideError("some tiles are left out, which OpenSlide fills")
     plane = _EncodedPlane(0, page, COLOURS, 0)

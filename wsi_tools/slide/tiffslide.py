@@ -17,7 +17,7 @@ from wsi_tools.slide.reader import Facts, refuse_oversized, refuse_piece
 from wsi_tools.slide.resolution import from_text
 from wsi_tools.slide.tiff import DECODING_FAILURES, Survey, refuse_unless_brightfield, survey
 
-__all__ = ["TiffSlideReader"]
+__all__ = ["TiffSlideReader", "refuse_unless_plain"]
 
 
 class TiffSlideReader:
@@ -27,7 +27,7 @@ class TiffSlideReader:
 
     def __init__(self, path: Path) -> None:
         tiff = survey(path)
-        _refuse(tiff)
+        refuse_unless_plain(tiff)
         self._path = path
         self._slide = TiffSlide(path)
         try:
@@ -50,7 +50,12 @@ class TiffSlideReader:
         self._slide.close()
 
 
-def _refuse(tiff: Survey) -> None:
+def refuse_unless_plain(tiff: Survey) -> None:
+    """Raise unless the tiles as they are stored are a brightfield picture.
+
+    Raises:
+        SlideError: with what must be done first, and who does it.
+    """
     refuse_unless_brightfield(tiff)
     if tiff.is_ndpi:
         raise SlideError("TiffSlide knows NDPI in part only; OpenSlide reads it")

@@ -90,7 +90,7 @@ def test_a_file_that_leaves_tiles_out_is_openslides(tmp_path):
 
 
 def test_a_tile_beyond_the_end_of_the_file_is_found_on_opening(tmp_path):
-    path = write(tmp_path / "a.tiff", compression="zlib")
+    path = write(tmp_path / "a.tiff", compression="webp")  # OpenSlide finds it in the others
     with tifffile.TiffFile(path) as tiff:
         last = max(tiff.pages[0].dataoffsets)
     path.write_bytes(path.read_bytes()[: last + 10])
@@ -104,3 +104,16 @@ def test_colours_that_need_turning_are_left_to_others(tmp_path, photometric):
     tifffile.imwrite(path, TEXTURE, photometric=photometric, tile=(64, 64), compression="zlib")
     with pytest.raises(SlideError, match="of which only OpenSlide knows the colours"):
         TiffReader(path)
+
+
+def test_a_pyramid_that_only_openslide_sees_is_read(tmp_path):
+    path = tmp_path / "a.tiff"
+    small = np.ascontiguousarray(TEXTURE[::16, ::16])
+    with tifffile.TiffWriter(path) as tiff:
+        how = {"photometric": "rgb", "tile": (64, 64), "metadata": None}
+        tiff.write(TEXTURE, **how)
+        tiff.write(small, subfiletype=1, **how)
+    with open_slide(path) as slide:
+        assert slide.info.reader == "tiff"
+        assert [level.size for level in slide.info.levels] == [(304, 200), (19, 13)]
+        assert np.array_equal(slide.read(0, 0, 19, 13, 1), small)

@@ -154,7 +154,7 @@ def test_what_the_caller_states_is_ranked_with_what_the_file_states(tmp_path):
         assert [(each.source, each.mpp_x) for each in slide.info.resolutions] == [
             ("manifest", 0.25),
             ("--mpp-override", 0.26),
-            ("tiffslide.mpp-x", 0.5),
+            ("openslide.mpp-x", 0.5),
             ("tiff.resolution", 0.5),
             ("--mpp-fallback", 1.0),
         ]
