@@ -228,6 +228,70 @@ def test_an_imagej_hyperstack_gives_its_labels_and_its_unit(tmp_path, truncate):
         assert np.array_equal(planes_of(slide), planes)
 
 
+def write_qptiff(path, levels, dtypes=("uint16",) * 3, colours=()):
+    """As a Vectra Polaris writes it: planes, a thumbnail, lower levels, the overview, the label."""
+    software = {"software": "PerkinElmer-QPI", "metadata": None}
+
+    def described(kind, name, exposure_us):
+        return (
+            f"<PerkinElmer-QPI-ImageDescription><ImageType>{kind}</ImageType><Name>F</Name>"
+            f"<Biomarker>{name}</Biomarker><ExposureTime>{exposure_us}</ExposureTime>"
+            "<ScanProfile><root><ScanResolution><PixelSizeMicrons>0.5</PixelSizeMicrons>"
+            "</ScanResolution></root></ScanProfile></PerkinElmer-QPI-ImageDescription>"
+        )
+
+    with tifffile.TiffWriter(path) as tiff:
+        for level, planes in enumerate(levels):
+            for place, (plane, dtype) in enumerate(zip(planes, dtypes, strict=True)):
+                text = described("FullResolution", MARKERS[place], 1000 * (place + 1))
+                tiff.write(
+                    plane.astype(dtype), tile=(64, 64), compression="lzw", description=text,
+                    photometric="minisblack", subfiletype=bool(level), **software,
+                )  # fmt: skip
+            if level == 0:
+                tiff.write(colours, photometric="rgb", description="Thumbnail", **software)
+        for _ in ("overview", "label"):
+            tiff.write(colours, photometric="rgb", description="private", **software)
+    return path
+
+
+def test_a_qptiff_gives_its_pyramid_and_never_its_thumbnail_overview_or_label(tmp_path):
+    planes = noise((3, 400, 600), "uint16")
+    levels = [planes[:, :: 2**level, :: 2**level] for level in range(3)]
+    path = write_qptiff(tmp_path / "a.qptiff", levels, colours=noise((40, 60, 3), "uint8"))
+    with open_slide(path) as slide:
+        assert slide.info.vendor == "qptiff"
+        assert [level.size for level in slide.info.levels] == [(600, 400), (300, 200), (150, 100)]
+        assert [channel.name for channel in slide.info.channels] == MARKERS[:3]
+        assert [channel.exposure_ms for channel in slide.info.channels] == [1.0, 2.0, 3.0]
+        assert slide.info.resolution.source == "qptiff.PixelSizeMicrons"
+        assert slide.info.mpp == (0.5, 0.5)
+        for place, level in enumerate(levels):
+            assert np.array_equal(planes_of(slide, place), level)
+
+
+def test_a_qptiff_whose_channels_differ_in_depth_is_refused(tmp_path):
+    planes = noise((3, 100, 100), "uint8")
+    path = write_qptiff(
+        tmp_path / "a.qptiff", [planes], ("uint8", "uint8", "uint16"), np.zeros((9, 9, 3), "uint8")
+    )
+    with pytest.raises(SlideError, match="planes of uint16 and of uint8 in one file"):
+        open_slide(path)
+
+
+def test_of_several_pictures_the_largest_is_shown_and_it_is_said(tmp_path):
+    path = tmp_path / "a.ome.tiff"
+    large = noise((2, 90, 80), "uint16")
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for name, planes in (("small", large[:, :50, :40]), ("large", large)):
+            tiff.write(planes, photometric="minisblack", metadata={"axes": "CYX", "Name": name})
+    with open_slide(path) as slide:
+        assert np.array_equal(planes_of(slide), large)
+        assert slide.info.warnings == (
+            "2 pictures in the file; the first of the largest, 'large', is shown",
+        )
+
+
 def test_pages_are_called_by_their_names_unless_these_do_not_tell_them_apart(tmp_path):
     def written(name, descriptions):
         with tifffile.TiffWriter(tmp_path / name) as tiff:
@@ -261,7 +325,7 @@ def test_planes_of_different_depth_and_labels_are_refused(tmp_path):
     with tifffile.TiffWriter(tmp_path / "mixed.tif") as tiff:
         for dtype in ("uint8", "uint8", "uint16"):
             tiff.write(np.zeros((40, 40), dtype), metadata=None, photometric="minisblack")
-    with pytest.raises(SlideError, match="planes of uint8 and of uint16 in one file"):
+    with pytest.raises(SlideError, match="planes of uint16 and of uint8 in one file"):
         open_slide(tmp_path / "mixed.tif")
     labels = np.zeros((2, 40, 40), "uint32")
     tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
