@@ -50,11 +50,7 @@ def test_tiles_go_to_the_bag_that_the_matrices_name(planted):
     found = read_set(planted)
     assert [len(bag) for bag in found.tiles] == [4] * 24
     assert found.labels.tolist() == [0, 1] * 12
-    assert all((bag[0, 0] > 8) == bool(label) for bag, label in zip(*_pairs(found), strict=True))
-
-
-def _pairs(found):
-    return found.tiles, found.labels.tolist()
+    assert [bool(bag[0, 0] > 8) for bag in found.tiles] == [False, True] * 12
 
 
 def test_of_two_scalings_of_a_set_the_scaled_one_is_read(planted):
@@ -80,8 +76,8 @@ def test_a_positive_bag_of_digits_holds_a_9_and_no_digit_is_used_twice():
     digits = np.tile(np.arange(10, dtype=np.uint8), 600)
     images = np.stack((np.arange(6000) // 256, np.arange(6000) % 256), axis=1).astype(np.uint8)
     found = digit_bags(images, digits)
-    rows = [(bag * 255).round().int() @ torch.tensor([256, 1], dtype=torch.int32)
-            for bag in found.tiles]  # fmt: skip
+    places = torch.tensor([256, 1], dtype=torch.int32)
+    rows = [(bag * 255).round().int() @ places for bag in found.tiles]
     assert len(torch.cat(rows).unique()) == len(torch.cat(rows))
     assert [bool((row % 10 == 9).any()) for row in rows] == [False, True] * 100
     assert np.mean([len(row) for row in rows]) == pytest.approx(10, abs=0.6)  # four standard errors
@@ -116,6 +112,7 @@ def test_the_shared_sets_have_their_published_size(test_data, name, bags, positi
     assert (sum(map(len, found.tiles)), found.width) == (tiles, width)
 
 
+@pytest.mark.slow  # trains for 30 epochs
 @EVERY
 def test_every_contest_finds_a_planted_tile(planted, model, protocol):
     trial = Trial("planted", model, protocol, repeat=0, fold=0)
