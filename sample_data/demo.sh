@@ -34,5 +34,8 @@ wsitools splits demo/cohort.csv --label grade --classes low,high -o demo/splits.
 wsitools train demo/proj demo/cohort.csv --label grade --classes low,high --splits demo/splits.csv --jobs 2 -o demo/run
 wsitools predict demo/run demo/proj -o demo/predictions.csv
 wsitools evaluate demo/run/predictions.csv demo/cohort.csv --label grade --classes low,high -o demo/metrics
+wsitools report demo/run
+wsitools status demo/project --html demo/slides.html >/dev/null
 
+echo "pages: demo/run/report.html demo/slides.html"
 echo "pictures: $(echo demo/project/overlays/*.png)"

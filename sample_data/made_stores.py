@@ -28,7 +28,6 @@ def write_store(
     *,
     name: str = "synthetic",
     markers: Sequence[str] = (),
-    verb: str = "make_cohort",
 ) -> None:
     """Write one slide: tissue everywhere, a grid of these tiles, and their features.
 
@@ -39,10 +38,9 @@ def write_store(
         features: ``(N, D)``, or ``(N, M, D)`` with markers.
         name: of the features.
         markers: the M names.
-        verb: what the store says it was made by.
     """
     with lease(project.leases, slide_id) as held:
-        writer = StoreWriter(project.store(slide_id), held, command={"verb": verb})
+        writer = StoreWriter(project.store(slide_id), held, command={"verb": "sample_data"})
         writer.claim(_slide(slide_id, markers))
         writer.write_tissue(_tissue(), {"options": {}})
         writer.write_grid(SPEC.key, _grid(index), {"spec": {"px": SPEC.px, "mpp": SPEC.mpp}})
@@ -81,6 +79,7 @@ def _slide(slide_id: str, markers: Sequence[str]) -> SlideInfo:
         tried=(),
         warnings=(),
         fingerprint=f"synthetic {slide_id}",
+        multiplex=bool(markers),
     )
 
 

@@ -3,9 +3,9 @@
     python sample_data/make_multiplex_cohort.py FOLDER [--patients 160] [--tiles 64] [--seed 0]
 
 Writes ``FOLDER/cohort.csv`` and the project ``FOLDER/proj``, whose stores hold features
-``(N, M, D)``. Five markers are on or off in every tile. In a tile *at risk* A and B differ and C and
-D agree, in any other tile it is the other way round; E is on or off by itself. No marker alone, and
-no mean of the markers, tells the two kinds of tile apart. The log-hazard of a patient is
+``(N, M, D)``. Five markers are on or off in every tile. In a tile *at risk* A and B differ and C
+and D agree, in any other tile it is the other way round; E is on or off by itself. No marker alone,
+and no mean of the markers, tells the two kinds of tile apart. The log-hazard of a patient is
 10 · (f - ½), f the share of tiles at risk. Nothing here is measured on tissue.
 """
 

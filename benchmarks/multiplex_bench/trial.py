@@ -19,7 +19,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "fluoroformer": ("--model", "fluoroformer"),
     "mean + gated-abmil": ("--model", "gated-abmil", "--channel-fusion", "mean"),
 }
-RECIPE = ("--set", "hidden_dim=64", "--lr", "1e-3", "--patience", "0")
+RECIPE = ("--set", "hidden_dim=32", "--lr", "2e-3", "--patience", "0")
 
 
 @dataclass(frozen=True)
