@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 from wsi_tools.metrics.concordance import harrell
 from wsi_tools.store import Project
 
-__all__ = ["FEATURES", "MARKERS", "Patient", "draw_markers", "make_multiplex_cohort", "oracle"]
+__all__ = [
+    "FEATURES",
+    "MARKERS",
+    "Panel",
+    "Patient",
+    "draw_markers",
+    "draw_patients",
+    "make_multiplex_cohort",
+    "oracle",
+    "write_table",
+]
 
 MARKERS = ("A", "B", "C", "D", "E")
 FEATURES = "synthetic@interplay"
@@ -31,19 +41,36 @@ MONTHS = 24.0  # mean time to the event of a patient at the middle
 CENSORED = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Patient:
-    """One synthetic patient with one slide."""
+    """One synthetic patient with one slide.
+
+    Attributes:
+        name: of the patient.
+        tiles: ``(N,)`` bool, which tiles of the slide are at risk.
+        months: to the event, or to the last that was heard.
+        died: whether the event was seen.
+    """
 
     name: str
-    at_risk: float
+    tiles: NDArray[np.bool_]
     months: float
     died: bool
+
+    @property
+    def slide_id(self) -> str:
+        """Of the slide."""
+        return f"{self.name}-1"
+
+    @property
+    def at_risk(self) -> float:
+        """The share of tiles at risk."""
+        return float(self.tiles.mean())
 
     def row(self) -> dict[str, object]:
         """The patient's line of the cohort's table."""
         return {
-            "slide_id": f"{self.name}-1",
+            "slide_id": self.slide_id,
             "patient_id": self.name,
             "at_risk": f"{self.at_risk:.4f}",
             "os_months": f"{self.months:.4f}",
@@ -85,15 +112,23 @@ def make_multiplex_cohort(
         the table, the project, and Harrell's C of who knows the share of tiles at risk.
     """
     rng = np.random.default_rng(seed)
-    panel, project, known = Panel(width, rng), Project(folder / "proj"), []
+    panel, project = Panel(width, rng), Project(folder / "proj")
+    known, index = draw_patients(patients, tiles, rng), _places(tiles)
+    for patient in known:
+        features = panel.show(draw_markers(patient.tiles, rng), rng).astype(np.float16)
+        write_store(project, patient.slide_id, index, features, name=FEATURES, markers=MARKERS)
+    return write_table(folder / "cohort.csv", known), project.path, oracle(known)
+
+
+def draw_patients(patients: int, tiles: int, rng: np.random.Generator) -> list[Patient]:
+    """Patients whose share of tiles at risk is uniform, 30 % of them censored."""
     censored = rng.permutation(patients) < round(CENSORED * patients)
+    drawn = []
     for number in range(patients):
         at_risk = rng.permutation(tiles) < round(rng.uniform() * tiles)  # (N,)
-        known.append(_patient(number, at_risk.mean(), rng, censored=bool(censored[number])))
-        features = panel.show(draw_markers(at_risk, rng), rng).astype(np.float16)
-        slide_id, index = str(known[-1].row()["slide_id"]), _places(tiles)
-        write_store(project, slide_id, index, features, name=FEATURES, markers=MARKERS)
-    return _write_table(folder / "cohort.csv", known), project.path, oracle(known)
+        months = _follow_up(at_risk.mean(), rng, censored=bool(censored[number]))
+        drawn.append(Patient(f"P{number:03d}", at_risk, months, died=not censored[number]))
+    return drawn
 
 
 def draw_markers(at_risk: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -114,11 +149,20 @@ def oracle(patients: list[Patient]) -> float:
     return float(harrell(time, event, at_risk, np.ones((1, len(patients)))).value[0])
 
 
-def _patient(number: int, at_risk: float, rng: np.random.Generator, *, censored: bool) -> Patient:
-    """A censored patient is lost at any time before the event, all times equally likely."""
-    until_event = rng.exponential(MONTHS * np.exp(-SLOPE * (at_risk - MIDDLE)))
-    months = until_event * rng.uniform() if censored else until_event
-    return Patient(f"P{number:03d}", at_risk, months, died=not censored)
+def write_table(path: Path, patients: list[Patient]) -> Path:
+    """Write the cohort's table, a row per slide."""
+    rows = [patient.row() for patient in patients]
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return path
+
+
+def _follow_up(at_risk: float, rng: np.random.Generator, *, censored: bool) -> float:
+    """Months to the event; the censored are lost before it, at any time equally likely."""
+    until_event = float(rng.exponential(MONTHS * np.exp(-SLOPE * (at_risk - MIDDLE))))
+    return until_event * rng.uniform() if censored else until_event
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,15 +172,6 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 def _places(tiles: int) -> NDArray[np.int32]:
     """(N, 2) row and column of the tiles, row-major."""
     return np.stack(np.divmod(np.arange(tiles), COLUMNS), axis=1).astype(np.int32)
-
-
-def _write_table(path: Path, patients: list[Patient]) -> Path:
-    rows = [patient.row() for patient in patients]
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    return path
 
 
 def main() -> None:
