@@ -6,6 +6,7 @@ import signal
 import time
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import zarr
@@ -124,3 +125,33 @@ def test_a_run_that_is_killed_shows_nothing_half_done_and_the_next_one_finishes(
     for name, plane in zip("ABCD", noise, strict=True):
         assert np.array_equal(level_0(out / f"a/{name}.ome.zarr"), plane)
     assert list(out.glob(".a.*")) == []
+
+
+@pytest.mark.slow
+def test_eight_channels_of_12000_by_12000_pixels_are_split_in_under_1_gb(start, tmp_path):
+    """2.3 GB of pixels; what Python imports is counted too."""
+    side, names = 12_000, [f"M{place}" for place in range(8)]
+    texture = np.random.default_rng(10).integers(0, 4_000, (512, 512)).astype("uint16")
+    tiles = (texture + np.uint16(place % 997) for place in range(8 * 24 * 24))
+    tifffile.imwrite(
+        tmp_path / "a.ome.tiff", tiles, shape=(8, side, side), dtype="uint16", tile=(512, 512),
+        photometric="minisblack", metadata={"axes": "CYX", "Channel": {"Name": names}},
+    )  # fmt: skip
+    peak = 0
+    with start("split-channels", tmp_path / "a.ome.tiff", "-o", tmp_path / "out") as running:
+        family = psutil.Process(running.pid)
+        while running.poll() is None:
+            peak = max(peak, sum(map(resident, [family, *family.children(recursive=True)])))
+            time.sleep(0.1)
+    assert running.returncode == 0
+    assert peak < 1e9
+    last = zarr.open_array(tmp_path / "out/a/M7.ome.zarr/0", mode="r")
+    assert np.array_equal(last[0, :512, :512], texture + np.uint16(7 * 24 * 24 % 997))
+
+
+def resident(process):
+    """Bytes in memory; none of a process that has just ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
