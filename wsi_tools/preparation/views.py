@@ -141,10 +141,11 @@ class MarkerView:
 
     def request(self) -> Mapping[str, Any]:
         """What features depend on beside the backbone; `statistics` are the slide's own."""
-        own = self.statistics if self._asked.cohort is None else None
+        scale = self.transform.statistics
+        own = scale.to_json()["markers"] if scale and self._asked.cohort is None else None
         return {
             "channels": self._asked.request(self.panel),
-            "statistics": fingerprint(own.to_json()) if own else None,
+            "statistics": fingerprint(own) if own else None,
         }
 
     def attributes(self) -> Mapping[str, Any]:
