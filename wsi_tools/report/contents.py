@@ -156,10 +156,11 @@ def _facts(run: RunRecord, truth: Truth | None) -> Iterator[tuple[str, str]]:
 
 
 def _loss(run: RunRecord) -> str:
-    kind = run.trainings[0].checkpoint.task.kind
-    balance = run.request["goal"]["balance"]
-    balanced = f", classes balanced by {balance}" if balance != "none" else ""
-    return f" ({kind}{balanced})"
+    kind, balance = run.trainings[0].checkpoint.task.kind, run.request["goal"]["balance"]
+    told: list[str] = [] if kind == run.kind.lower() else [kind]
+    if balance != "none":
+        told.append(f"classes balanced by {balance}")
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _composition(run: RunRecord) -> str:

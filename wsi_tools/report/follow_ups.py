@@ -62,8 +62,13 @@ def _log_rank(run: RunRecord) -> str:
     ):
         for line in run.estimates:
             if line.metric == metric and line.fold == POOLED:
-                return f"Log-rank p = {line.value:.2g}{remark}."
+                return f"Log-rank p {_p(line.value)}{remark}."
     return ""
+
+
+def _p(value: float) -> str:
+    """A p value as a sentence has it."""
+    return "< 0.001" if value < 0.001 else f"= {number(value)}"
 
 
 def _censored(curve: KaplanMeier) -> Iterator[tuple[float, float]]:

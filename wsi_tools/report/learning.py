@@ -23,9 +23,10 @@ def _figure(training: Training, y: Axis, key: str) -> Figure:
     origin, epochs = training.checkpoint.origin, training.epochs
     x = Axis.around("epoch", [1, len(epochs)], zero=True, whole=True)
     title = f"Fold {training.name}"
+    validation = "" if origin.val_loss is None else f", validation loss {number(origin.val_loss)}"
     about = (
-        f"Loss over {len(epochs)} epochs; epoch {origin.epoch + 1} was kept, with training loss "
-        f"{number(epochs[origin.epoch].train_loss)} and validation loss {number(origin.val_loss)}."
+        f"Loss over {len(epochs)} epochs; epoch {origin.epoch + 1} was kept: training loss "
+        f"{number(epochs[origin.epoch].train_loss)}{validation}."
     )
     chart = Chart(key, f"{title}: loss by epoch", about, x, y)
     chart.rule(origin.epoch + 1, f"kept: {origin.epoch + 1}")

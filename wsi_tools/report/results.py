@@ -104,7 +104,7 @@ def fold_table(run: RunRecord) -> Table:
         (
             _words(line.metric).label,
             line.fold,
-            number(line.value),
+            _value(line),
             _interval(line.lo, line.hi),
             str(line.n_patients),
             "–" if line.n_pairs is None else str(line.n_pairs),
@@ -138,12 +138,18 @@ def _row(name: str, values: Mapping[str, float | None], lines: list[Estimate]) -
         name,
         words.label,
         words.meaning,
-        number(whole.value),
+        _value(whole),
         _interval(whole.lo, whole.hi),
         "mean of folds" if whole.fold == MEAN else "pooled" if len(folds) != 1 else "one fold",
         told,
         spread(folds, ends, _axis(words, [*folds, *ends]), about) if folds else Markup(),
     )
+
+
+def _value(line: Estimate) -> str:
+    """The value; a p so small that its digits mean nothing is told as such."""
+    tiny = line.metric.startswith("logrank") and line.value < 0.001
+    return "< 0.001" if tiny else number(line.value)
 
 
 def _folds(values: Mapping[str, float | None]) -> str:

@@ -127,8 +127,8 @@ def make_slides(run: RunRecord, truth: Truth | None, shown: Shown) -> Slides:
 def _rule(run: RunRecord, cards: int, there: int, total: int) -> str:
     if not there:
         return (
-            f"None of the {total} tested slides has a picture: their project was not there. "
-            "Name it as the second argument of wsitools report."
+            f"None of the {total} tested slides has a picture: nobody asked for one, or their "
+            "project, or the clinical columns that the models read, were not there."
         )
     if cards == there:
         rest = "" if there == total else f"; of the other {total - there} there is no store"
@@ -153,7 +153,8 @@ def _cards(
     run: RunRecord, truth: Truth | None, said: Sequence[Said], shown: Shown
 ) -> tuple[list[SlideCard], int]:
     """The cards, as many as fit in the page; and how many slides have a store."""
-    if shown.project is None or not shown.project.is_dir() or not shown.slides:
+    unknown = truth is None and run.trainings[0].checkpoint.reads.columns
+    if shown.project is None or not shown.project.is_dir() or not shown.slides or unknown:
         return [], 0
     cohort = with_stores(_cohort(run, truth), shown.project, skip_missing=True)
     there = {slide.slide_id for slide in cohort.slides}

@@ -1,10 +1,8 @@
 """One quick run of each kind of target, on a small synthetic cohort."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
+from make_cohort import make_cohort
 
 from wsi_tools.checkpoint import Composition
 from wsi_tools.cohort import Classification, Multilabel, Regression, Survival, read_cohort
@@ -13,7 +11,6 @@ from wsi_tools.report import read_run
 from wsi_tools.splits import Plan, make_splits
 from wsi_tools.training import Compute, Design, Experiment, Goal, Recipe, train
 
-MAKER = Path(__file__).parents[3] / "sample_data" / "make_cohort.py"
 TARGETS = {
     "classification": (Classification("grade", ("low", "high")), Goal()),
     "multilabel": (Multilabel(("invasive", "died")), Goal()),
@@ -32,10 +29,7 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """(table, project) of 24 patients."""
-    specification = importlib.util.spec_from_file_location("make_cohort", MAKER)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module.make_cohort(tmp_path_factory.mktemp("cohort"), patients=24)
+    return make_cohort(tmp_path_factory.mktemp("cohort"), patients=24)
 
 
 @pytest.fixture(scope="session")
