@@ -1,6 +1,7 @@
 """From multiplex files to features of markers, as a shell would ask for them."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -407,3 +408,43 @@ def test_new_slides_are_prepared_with_the_markers_and_the_scale_of_the_training_
     for name in ("panel", "statistics", "cohort"):
         assert attributes[name] == training[name]
     assert attributes["request"]["channels"] == training["request"]["channels"]
+
+
+@pytest.mark.slow
+def test_eight_markers_of_12000_by_12000_pixels_are_embedded_in_under_2_gb(start, tmp_path):
+    """2.3 GB of pixels, ResNet50, a thin grid; what Python imports, 0.9 GB, is counted too."""
+    import psutil
+
+    texture = np.random.default_rng(10).integers(1, 4_000, (512, 512)).astype("uint16")
+    tiles = (texture + np.uint16(place % 997) for place in range(8 * 24 * 24))
+    names = [f"M{place}" for place in range(8)]
+    tifffile.imwrite(
+        tmp_path / "a.ome.tiff", tiles, shape=(8, 12_000, 12_000), dtype="uint16",
+        tile=(512, 512), photometric="minisblack",
+        metadata={"axes": "CYX", "Channel": {"Name": names}},
+    )  # fmt: skip
+    squares = [[(x, x), (x + 250, x), (x + 250, x + 250), (x, x)] for x in range(99, 11_000, 1_100)]
+    thin = {"type": "MultiPolygon", "coordinates": [[square] for square in squares]}
+    (tmp_path / "thin.geojson").write_text(json.dumps(thin))
+    options = ("--method", "none", "--roi", tmp_path / "thin.geojson", "--mpp-override", "0.5")
+    scale = ("--normalize", "percentile:1,99", "--weights", "random:0", "--min-tissue", "0.2")
+    peak = 0
+    with start("run", tmp_path / "a.ome.tiff", "-o", tmp_path / "proj", *options, *scale) as run:
+        family = psutil.Process(run.pid)
+        while run.poll() is None:
+            peak = max(peak, sum(map(resident, [family, *family.children(recursive=True)])))
+            time.sleep(0.1)
+        _, told = run.communicate()
+    assert run.returncode == 0, told
+    assert np.count_nonzero(stored(tmp_path / "proj")[0].any(axis=(1, 2))) >= 10
+    assert peak < 2e9
+
+
+def resident(process):
+    """Bytes in memory; none of a process that has just ended."""
+    import psutil
+
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
