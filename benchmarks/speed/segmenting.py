@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from openslide import OpenSlide
 
 from speed.row import Bench, Fact, Measured, Row
-from speed.timing import alternate
+from speed.timing import Contender, alternate
 from wsi_tools.slide import open_slide
 from wsi_tools.tissue import segment
 
-__all__ = ["ROWS"]
+__all__ = ["ROWS", "our_segmentation"]
 
 Mask = NDArray[np.uint8]
 
@@ -35,19 +35,27 @@ def clam_recipe(slide: OpenSlide) -> Mask:
     return closed
 
 
+def our_segmentation(path: Path) -> Contender:
+    """Ours, of a slide that is open."""
+
+    def contender(stack: ExitStack) -> Callable[[], object]:
+        slide = stack.enter_context(open_slide(path))
+        return lambda: segment(slide)
+
+    return contender
+
+
 def segmented(bench: Bench) -> Measured:
     """Find the tissue of the large slide; its levels are in the page cache."""
     path = bench.slides.scan(bench.size.large)
-
-    def ours(stack: ExitStack) -> Callable[[], object]:
-        slide = stack.enter_context(open_slide(path))
-        return lambda: segment(slide)
 
     def clam(stack: ExitStack) -> Callable[[], object]:
         slide = stack.enter_context(OpenSlide(path))
         return lambda: clam_recipe(slide)
 
-    pairs = alternate(ours, clam, repeats=bench.size.repeats, warm=bench.size.warm)
+    pairs = alternate(
+        our_segmentation(path), clam, repeats=bench.size.repeats, warm=bench.size.warm
+    )
     width, height = bench.size.large.size_px
     return Measured(pairs, (_agreement(path),), f"a slide of {width:,} × {height:,} px")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-__all__ = ["Contender", "Pair", "Sample", "Spread", "alternate", "in_turns", "spread"]
+__all__ = ["Contender", "Pair", "Sample", "Spread", "alternate", "in_turns", "spread", "timed"]
 
 Sample = Mapping[str, float]
 """What one run took: ``wall`` and ``cpu`` in seconds, or ``mib``."""

@@ -2,11 +2,14 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import run
 import torch
+from speed.peers import running
 from speed.results import Outcome, as_json, page, verdict
 from speed.row import Bench, Fact, Measured, Row, UnmeasuredError
 from speed.rows import ROWS
@@ -63,6 +66,13 @@ def test_a_row_that_cannot_be_measured_says_why(bench, key):
         pytest.skip("there is a GPU here")
     with pytest.raises(UnmeasuredError, match=NEEDS_MORE[key]):
         ROWS[key].measure(bench)
+
+
+def test_a_peer_that_is_not_installed_is_a_reason_and_no_crash(capfd):
+    asked = running(Path(sys.executable), "lazyslide_tissue.py", ("slide.svs",))
+    with pytest.raises(UnmeasuredError, match=r"lazyslide_tissue.py ended with 1"), asked:
+        pass
+    assert "No module named 'lazyslide'" in capfd.readouterr().err
 
 
 def test_slides_are_made_once(bench):
