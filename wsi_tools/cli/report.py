@@ -140,5 +140,9 @@ def _foresee(run: "RunRecord", out: Path, shown: Any) -> None:
 
 
 def _deliver(out: Path, size: int, *, json: bool) -> None:
+    from wsi_tools.report.pages import BUDGET_BYTES
+
+    if size > BUDGET_BYTES:
+        terminal.warn(f"{out}: is large; ask for fewer --slides or --tiles")
     terminal.say(f"{out}: {size / 1e6:.1f} MB")
     terminal.deliver({"page": str(out), "bytes": size} if json else str(out))

@@ -34,7 +34,17 @@ def confusion_matrix(rows: ClassRows) -> Matrix:
     """The patients of all folds, by true and called class."""
     once = np.ones((1, len(rows)))
     counts = confusion(rows.truth, rows.predicted, len(rows.classes), once).counts[0]
-    return Matrix(rows.classes, counts.astype(int).tolist())
+    return Matrix(rows.classes, counts.astype(int).tolist(), _calling(rows))
+
+
+def _calling(rows: ClassRows) -> str:
+    called = "at each fold’s operating threshold" if len(rows.classes) == 2 else "the likeliest"
+    once = len(np.unique(rows.patient)) == len(rows)
+    again = "" if once else " Who was tested several times counts as often."
+    return (
+        f"Test patients by true class (rows) and called class (columns; {called}). Shares are of "
+        f"the row.{again}"
+    )
 
 
 def _names(rows: ClassRows | LabelRows) -> tuple[str, ...]:

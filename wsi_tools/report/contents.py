@@ -270,9 +270,11 @@ def _models(run: RunRecord) -> Table:
             f"{each.checkpoint.origin.epoch + 1} of {each.checkpoint.origin.epochs}",
             number(each.checkpoint.origin.val_loss),
             number(each.checkpoint.reference.threshold),
-            each.digests["weights"][:16],
-            each.digests["digest"][:16],
+            each.digests["weights"],
+            each.digests["digest"],
         )
         for each in run.trainings
     ]
-    return Table("Every model, with the first 16 digits of its SHA-256", header, rows)
+    return Table(
+        "Every model, with SHA-256 of its weights and of model.json", header, rows
+    )

@@ -47,10 +47,12 @@ class Matrix:
     Attributes:
         names: of the classes.
         counts: ``counts[true][called]`` patients.
+        caption: who is counted, and how classes were called.
     """
 
     names: tuple[str, ...]
     counts: Sequence[Sequence[int]]
+    caption: str = ""
 
     @property
     def shares(self) -> list[list[float]]:

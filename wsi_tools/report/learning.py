@@ -22,7 +22,7 @@ def learning_curves(run: RunRecord) -> Iterator[Figure]:
 def _figure(training: Training, y: Axis, key: str) -> Figure:
     origin, epochs = training.checkpoint.origin, training.epochs
     x = Axis.around("epoch", [1, len(epochs)], zero=True, whole=True)
-    title = f"Fold {training.name}"
+    title = training.name if "/" in training.name else f"Fold {training.name}"
     validation = "" if origin.val_loss is None else f", validation loss {number(origin.val_loss)}"
     about = (
         f"Loss over {len(epochs)} epochs; epoch {origin.epoch + 1} was kept: training loss "

@@ -36,7 +36,7 @@ def test_a_page_says_what_was_trained_on_whom_and_with_what(page, run_of):
     for text in ("30 slides of 24 patients", "abmil", "mpp0.5-px256-ov0/synthetic", run.digest):
         assert text in page
     for training in run.trainings:
-        assert training.digests["weights"][:16] in page
+        assert training.digests["weights"] in page
 
 
 def test_every_picture_and_every_chart_has_words(page):
