@@ -109,17 +109,25 @@ def _refuse(seen: Survey) -> None:
 
 
 def _refuse_mixed(tiff: Any, seen: Survey, pages: Sequence[Any]) -> None:
-    """Refuse planes of different depth; of a plain file tifffile parts them into pictures."""
+    """Refuse planes that differ; those of a plain file tifffile parts into pictures by shape."""
     dtypes = {str(page.dtype) for page in pages} | {seen.dtype}
-    if not seen.is_ome:
-        dtypes |= {str(other.dtype) for other in tiff.series if _is_plane_of(other, seen)}
+    for other in () if seen.is_ome else tiff.series:
+        lengths = dict(zip(other.axes, other.shape, strict=True))
+        if "S" in lengths or other.keyframe.is_reduced:
+            continue  # a thumbnail
+        size = lengths["X"], lengths["Y"]
+        if size == seen.sizes[0]:
+            dtypes.add(str(other.dtype))
+        elif not seen.is_qpi and len(other) != seen.planes:  # as many are a lower level
+            _refuse_sizes(seen.sizes[0], size)
     if len(dtypes) > 1:
         raise SlideError(f"planes of {' and of '.join(sorted(dtypes))} in one file")
 
 
-def _is_plane_of(other: Any, seen: Survey) -> bool:
-    size = dict(zip(other.axes, other.shape, strict=True))
-    return "S" not in size and (size.get("X"), size.get("Y")) == seen.sizes[0]
+def _refuse_sizes(one: tuple[int, int], other: tuple[int, int]) -> None:
+    raise SlideError(
+        f"planes of {one[0]} × {one[1]} and of {other[0]} × {other[1]} pixels in one file"
+    )
 
 
 def _left_out(tiff: Any, series: Any, seen: Survey) -> tuple[str, ...]:

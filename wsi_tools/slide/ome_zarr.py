@@ -5,6 +5,7 @@ Source: the OME-NGFF specification, versions 0.4 and 0.5 (multiscales, omero).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -220,7 +221,8 @@ def _refuse(axes: str, arrays: Sequence[Any]) -> None:
         if array.ndim != len(axes) or array.dtype != arrays[0].dtype:
             raise SlideError("its levels differ in dtype, or in their number of axes")
     refuse_dtype(str(arrays[0].dtype))
-    chunk = dict(zip(axes, arrays[0].chunks, strict=True))
     shape = dict(zip(axes, arrays[0].shape, strict=True))
     refuse_oversized((shape["x"], shape["y"]))
-    refuse_piece((chunk["x"], chunk["y"]), "chunk")
+    for array in arrays:
+        width = array.chunks[axes.index("x")]
+        refuse_piece((width, prod(array.chunks) // max(1, width)), "chunk")

@@ -321,12 +321,17 @@ def test_one_plane_is_a_marker_in_a_microscopes_format_and_nothing_elsewhere(tmp
         open_slide(tmp_path / "mask.tif")
 
 
-def test_planes_of_different_depth_and_labels_are_refused(tmp_path):
+def test_planes_of_different_depth_or_size_and_labels_are_refused(tmp_path):
     with tifffile.TiffWriter(tmp_path / "mixed.tif") as tiff:
         for dtype in ("uint8", "uint8", "uint16"):
             tiff.write(np.zeros((40, 40), dtype), metadata=None, photometric="minisblack")
     with pytest.raises(SlideError, match="planes of uint16 and of uint8 in one file"):
         open_slide(tmp_path / "mixed.tif")
+    with tifffile.TiffWriter(tmp_path / "sizes.tif") as tiff:
+        for shape in ((40, 40), (40, 40), (30, 40)):
+            tiff.write(np.zeros(shape, "uint8"), metadata=None, photometric="minisblack")
+    with pytest.raises(SlideError, match="planes of 40 × 40 and of 40 × 30 pixels in one file"):
+        open_slide(tmp_path / "sizes.tif")
     labels = np.zeros((2, 40, 40), "uint32")
     tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
     with pytest.raises(SlideError, match="uint32 values; markers are of uint8, uint16, float32"):

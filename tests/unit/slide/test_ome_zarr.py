@@ -1,5 +1,6 @@
 """OME-Zarr written here by zarr: pixels against the array, and what the metadata say."""
 
+import json
 import shutil
 
 import numpy as np
@@ -115,3 +116,12 @@ def test_a_group_without_its_arrays_and_a_strange_axis_are_refused(tmp_path):
         open_slide(path)
     with pytest.raises(SlideError, match="its axes are 'qyx'"):
         open_slide(write(tmp_path / "b.zarr", "0.5", axes="qyx"))
+
+
+def test_a_chunk_of_more_pixels_than_fit_is_refused_unread(tmp_path):
+    path = write(tmp_path / "a.zarr", "0.5", levels=1)
+    array = json.loads((path / "s0/zarr.json").read_text())
+    array["chunk_grid"]["configuration"]["chunk_shape"] = [1000, 1000, 1000]
+    (path / "s0/zarr.json").write_text(json.dumps(array))
+    with pytest.raises(SlideError, match="claims 1000 × 1000000 pixels per chunk"):
+        open_slide(path)
