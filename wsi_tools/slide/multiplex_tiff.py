@@ -16,16 +16,11 @@ from wsi_tools.slide.acquisition import channels
 from wsi_tools.slide.pieces import PieceCache, Plane, read_planes
 from wsi_tools.slide.reader import Facts, refuse_oversized, refuse_piece
 from wsi_tools.slide.stack import Stack, pages_of, stack_of
-from wsi_tools.slide.tiff import (
-    DECODING_FAILURES,
-    Survey,
-    is_multiplex,
-    surveyed,
-)
+from wsi_tools.slide.tiff import DECODING_FAILURES, Survey, is_multiplex, surveyed
 from wsi_tools.slide.tiff_metadata import told_by
 from wsi_tools.slide.tiff_planes import tiff_plane
 
-__all__ = ["DTYPES", "MultiplexTiffReader", "refuse_dtype"]
+__all__ = ["MultiplexTiffReader", "refuse_dtype"]
 
 DTYPES = ("uint8", "uint16", "float32")
 

@@ -20,7 +20,6 @@ from wsi_tools.slide.resolution import from_per_unit
 
 __all__ = [
     "DECODING_FAILURES",
-    "FLUORESCENT_COLOURS",
     "Survey",
     "is_multiplex",
     "largest_series",

@@ -116,7 +116,8 @@ class Splitting:
                     naming_the_disk(project.path),
                     lease(project.leases, task.slide_id, watch=self.watch) as held,
                 ):
-                    job.write(LeasedFolder(place, held), report)
+                    if not job.is_at(place, overwrite=self.overwrite):  # nobody did it meanwhile
+                        job.write(LeasedFolder(place, held), report)
             return job.told(place, done=not there)
 
     def _job(self, slide: "Slide", task: SlideTask, report: Report) -> "_Job":

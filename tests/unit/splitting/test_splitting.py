@@ -170,6 +170,20 @@ def test_the_metadata_of_an_ome_zarr_are_as_its_specification_says(tmp_path, sli
     assert told["background"] == {"marker": "AF", "scale": 0.5}
 
 
+def test_an_ome_zarr_opens_in_ome_zarr_py(tmp_path, slide_path):
+    """The tests do not install it: it brings S3 clients, and holds pydantic back."""
+    pytest.importorskip("ome_zarr", reason="pip install ome-zarr, in an environment of its own")
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    split(slide_path, tmp_path / "out")
+    (node,) = Reader(parse_url(tmp_path / "out/a/CD8.ome.zarr"))()
+    assert [level.shape for level in node.data] == [(1, 700, 1301), (1, 350, 650), (1, 175, 325)]
+    assert np.array_equal(node.data[0].compute()[0], PLANES[1])
+    assert node.metadata["channel_names"] == ["CD8"]
+    assert node.metadata["coordinateTransformations"][1][0]["scale"] == [1.0, 0.5, 1.0]
+
+
 def test_a_tiff_opens_in_other_programs_with_names_exposure_and_provenance(tmp_path, slide_path):
     split(slide_path, tmp_path / "out", form="ome-tiff", dtype="uint8")
     path = tmp_path / "out/a/CD8.ome.tiff"
