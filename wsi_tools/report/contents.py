@@ -275,6 +275,4 @@ def _models(run: RunRecord) -> Table:
         )
         for each in run.trainings
     ]
-    return Table(
-        "Every model, with SHA-256 of its weights and of model.json", header, rows
-    )
+    return Table("Every model, with SHA-256 of its weights and of model.json", header, rows)

@@ -39,6 +39,7 @@ SPENT_BYTES = (
 )  # on pictures; the rest is for charts, tables and what they grow to
 PICTURE_PX, HEAT_PX, TILE_PX = 560, 360, 112
 COLOURS = "viridis"
+MARKER = "marker:"  # begins the names of scores that are of one marker
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class SlideCard:
     heat: str
     heat_alt: str
     judges: str
+    markers: str
     tiles: tuple[TilePicture, ...]
 
     @property
@@ -206,6 +208,7 @@ def _card(said: Said, scores: TileScores, shown: Shown) -> SlideCard:
         heat=data_uri(_translucent(field.values, field.cover, heat)),
         heat_alt=f"Where the model looked on {name}: {_where(scores)}",
         judges=f"Heat: {scores.judges}{f', for {scores.of}' if scores.of else ''}.",
+        markers=_markers(scores),
         tiles=tuple(_tiles(scores, shown.tiles)),
     )
 
@@ -257,6 +260,17 @@ def _where(scores: TileScores) -> str:
         return "nowhere"
     x, y = scores.grid.xy[top[0]].tolist()
     return f"most at x {x}, y {y} (level-0 px)"
+
+
+def _markers(scores: TileScores) -> str:
+    """What each marker of a multiplex slide receives, over tiles by their attention."""
+    names = [name for name in scores.names if name.startswith(MARKER)]
+    weight = np.nan_to_num(scores.score())
+    shares = {name: float(np.nan_to_num(scores.score(name)) @ weight) for name in names}
+    total = sum(shares.values())
+    ranked = sorted(shares, key=lambda name: -shares[name])
+    told = [f"{name.removeprefix(MARKER)} {shares[name] / total:.0%}" for name in ranked if total]
+    return f"Markers by attention: {', '.join(told)}." if told else ""
 
 
 def _tiles(scores: TileScores, count: int) -> Iterator[TilePicture]:
