@@ -80,5 +80,5 @@ class Lettering:
         """What makes a µ of the u whose cell begins at `xy`: its left stem goes on downwards."""
         stem = self._font.getbbox("u", anchor="ls")[0]
         width = max(1, round(self.size_px * STEM))
-        left = ceil(xy[0] + stem)
+        left = ceil(xy[0] + stem) + 1  # the box begins a pixel before the ink
         self.box((left, xy[1] - 1, left + width, xy[1] + self.size_px * TAIL), colour)

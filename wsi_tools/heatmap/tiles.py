@@ -55,17 +55,24 @@ def tile_pictures(slide: Slide, grid: TileGrid, rows: Sequence[int]) -> list[Pic
     Raises:
         SlideError: the pixels cannot be decoded.
     """
-    size = grid.spec.px, grid.spec.px
-
-    def read(shown: Slide) -> list[NDArray[np.generic]]:
-        return [read_box(shown, grid.box(row), size, grid.level) for row in rows]
-
-    if not slide.info.multiplex:
-        return [picture.astype(np.uint8, copy=False) for picture in read(slide)]
+    if not slide.info.multiplex or not rows:
+        return [each.astype(np.uint8, copy=False) for each in _read(slide, grid, rows)]
     channel = nuclear_channel(slide.info)
-    planes = np.concatenate(read(slide if channel is None else slide.only([channel])))
-    place = brightest(planes) if channel is None else 0
-    return np.split(grey(planes[..., place]), len(rows)) if len(rows) else []
+    if channel is None:
+        planes = np.stack(_read(slide, grid, rows)).astype(np.float64)  # (tiles, px, px, C)
+        return _in_grey(planes[..., brightest(planes)])
+    with slide.only([channel]) as alone:
+        return _in_grey(np.stack(_read(alone, grid, rows)).astype(np.float64)[..., 0])
+
+
+def _read(slide: Slide, grid: TileGrid, rows: Sequence[int]) -> list[NDArray[np.generic]]:
+    size = grid.spec.px, grid.spec.px
+    return [read_box(slide, grid.box(row), size, grid.level) for row in rows]
+
+
+def _in_grey(planes: NDArray[np.float64]) -> list[Picture]:
+    """Tiles ``(tiles, px, px)`` of one channel, with one white for all."""
+    return list(grey(planes.reshape(-1, planes.shape[-1])).reshape(*planes.shape, 3))
 
 
 def contact_sheet(

@@ -29,6 +29,8 @@ __all__ = ["files_of"]
 Picture = NDArray[np.uint8]
 Files = Iterator[tuple[str, bytes]]
 
+RISK = "risk"
+MOST_SAID = 4  # numbers that find room on a line
 TIFF_PX = 2048  # the longer side of a pyramid's first level
 
 
@@ -189,6 +191,8 @@ class _Sheet:
 
 
 def _note(scores: TileScores) -> str:
-    """Which models, and what they say of the case."""
-    told = [f"{name.removeprefix('prob_')} {value:.2f}" for name, value in scores.predicted.items()]
-    return f"{scores.judges}; {', '.join(told[:4])}"
+    """Which models, and what they say of the case; of survival the risk alone."""
+    said = scores.predicted
+    shown = {RISK: said[RISK]} if RISK in said else dict(list(said.items())[:MOST_SAID])
+    told = [f"{name.removeprefix('prob_')} {value:.2f}" for name, value in shown.items()]
+    return f"{scores.judges}; {', '.join(told)}"

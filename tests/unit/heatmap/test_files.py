@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,12 +22,15 @@ from wsi_tools.heatmap import (
     frame_of,
     heat_field,
     slide_of,
+    tile_pictures,
 )
 from wsi_tools.heatmap.scale import ramp
 from wsi_tools.heatmap.what_if import change_of
 from wsi_tools.heatmap.writing import files_of
 from wsi_tools.prediction import Computing
-from wsi_tools.tissue import parse_regions
+from wsi_tools.slide import open_slide
+from wsi_tools.tiling import TileSpec, tile
+from wsi_tools.tissue import TissueOptions, parse_regions, segment
 
 CPU = Computing("cpu", "fp32")
 LEFT_OUT = (0, 9)
@@ -80,13 +84,13 @@ def test_the_table_has_a_row_per_tile_and_a_column_per_score(written, scores):
     assert len(rows) == 64
     assert list(rows[0])[:5] == ["slide_id", "x", "y", "width", "height"]
     assert tuple(rows[0])[5:] == scores.names
-    for tile, row in enumerate(rows):
-        assert (int(row["x"]), int(row["y"])) == tuple(scores.grid.xy[tile])
+    for place, row in enumerate(rows):
+        assert (int(row["x"]), int(row["y"])) == tuple(scores.grid.xy[place])
         assert float(row["width"]) == pytest.approx(64 / 0.7)
-        if tile in LEFT_OUT:
+        if place in LEFT_OUT:
             assert row["attention"] == ""
         else:
-            assert np.float32(row["attention"]) == scores.score()[tile]
+            assert np.float32(row["attention"]) == scores.score()[place]
 
 
 def test_the_mean_of_the_heads_is_the_attention(scores):
@@ -101,16 +105,16 @@ def test_the_mean_of_the_heads_is_the_attention(scores):
 def test_polygons_are_the_tiles_with_their_scores(written, scores):
     text = written(to=("geojson",), scores=("attention", "attention:dull"))["torn.geojson"]
     document = json.loads(text)
-    kept = [tile for tile in range(64) if tile not in LEFT_OUT]
+    kept = [place for place in range(64) if place not in LEFT_OUT]
     regions = parse_regions(text.decode(), "torn.geojson")
     assert len(regions) == len(document["features"]) == len(kept)
-    for tile, region, feature in zip(kept, regions, document["features"], strict=True):
-        x, y, width, height = scores.grid.box(tile)
+    for place, region, feature in zip(kept, regions, document["features"], strict=True):
+        x, y, width, height = scores.grid.box(place)
         expected = shapely.box(x, y, x + width, y + height)
         assert region.area.symmetric_difference(expected).area < 1
         measured = feature["properties"]["measurements"]
-        assert np.float32(measured["attention"]) == scores.score()[tile]
-        assert np.float32(measured["attention:dull"]) == scores.score("attention:dull")[tile]
+        assert np.float32(measured["attention"]) == scores.score()[place]
+        assert np.float32(measured["attention:dull"]) == scores.score("attention:dull")[place]
 
 
 def test_polygons_have_the_form_of_what_qupath_writes(written, test_data):
@@ -143,10 +147,10 @@ def test_the_picture_and_the_table_agree(written, scores):
     lowest, highest = np.nanmin(heat), np.nanmax(heat)
     um = 512 / 512  # µm per pixel of the picture
     left, top = _corner(page, 512)
-    for tile, row in enumerate(rows_of(files["torn.csv"])):
+    for place, row in enumerate(rows_of(files["torn.csv"])):
         x = left + round((float(row["x"]) + float(row["width"]) / 2) * 0.7 / um)
         y = top + round((float(row["y"]) + float(row["height"]) / 2) * 0.7 / um)
-        if tile in LEFT_OUT:
+        if place in LEFT_OUT:
             assert tuple(page[y, x]) == (150, 90, 150)  # the tissue itself
         else:
             part = (float(row["attention"]) - lowest) / (highest - lowest)
@@ -334,3 +338,30 @@ def test_a_record_the_model_does_not_read_cannot_change_it(
 def test_a_change_without_column_or_value_is_refused(text):
     with pytest.raises(InputError, match="give COLUMN=VALUE"):
         change_of(text)
+
+
+def test_tiles_of_a_multiplex_slide_show_the_nuclei_with_one_white_for_all(tmp_path):
+    planes = np.zeros((2, 512, 512), np.uint16)
+    planes[0] = 7  # another marker
+    planes[1, :, :256], planes[1, :, 256:] = 100, 400
+    metadata = {
+        "axes": "CYX",
+        "Channel": {"Name": ["CD8", "DAPI"]},
+        "PhysicalSizeX": 0.5,
+        "PhysicalSizeY": 0.5,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeYUnit": "µm",
+    }
+    path = tmp_path / "marked.ome.tiff"
+    tifffile.imwrite(path, planes, tile=(256, 256), photometric="minisblack", metadata=metadata)
+    with open_slide(path) as slide:
+        tissue = segment(slide, TissueOptions(method="any-marker", hard_background=False))
+        grid = tile(slide.info, _everywhere(tissue), TileSpec(px=256, mpp=0.5))
+        dim, bright, *_ = tile_pictures(slide, grid, [0, 1, 2, 3])
+    np.testing.assert_array_equal(np.unique(dim), [64])  # 100 of 400, of 255
+    np.testing.assert_array_equal(np.unique(bright), [255])
+
+
+def _everywhere(tissue):
+    """The same slide, all of it tissue."""
+    return replace(tissue, mask=np.ones_like(tissue.mask))
