@@ -16,16 +16,17 @@ MS_PER_UNIT: Mapping[str, float] = {"s": 1e3, "ms": 1.0, "µs": 1e-3, "μs": 1e-
 
 
 def described(xml: str, size: tuple[int, int]) -> Acquisition:
-    """Read the first picture of that size.
+    """Read the first picture of that size; a document that is none tells nothing.
 
     Args:
         xml: the OME-XML document.
         size: (width, height) of level 0 in pixels.
-
-    Raises:
-        xml.etree.ElementTree.ParseError: it is no XML, which is a `SyntaxError`.
     """
-    for pixels in ElementTree.fromstring(xml).iterfind(".//{*}Pixels"):
+    try:
+        document = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return Acquisition("ome-tiff")
+    for pixels in document.iterfind(".//{*}Pixels"):
         if (pixels.get("SizeX"), pixels.get("SizeY")) == (str(size[0]), str(size[1])):
             return Acquisition(
                 vendor="ome-tiff",

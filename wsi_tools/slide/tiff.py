@@ -22,6 +22,7 @@ __all__ = [
     "DECODING_FAILURES",
     "Survey",
     "is_multiplex",
+    "is_tiff",
     "largest_series",
     "ratio",
     "refuse_unless_brightfield",
@@ -36,8 +37,10 @@ DECODING_FAILURES = (
     ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError,
     RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
-RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
+INCH = 2  # TIFF's default
+RESOLUTION_UNITS = {INCH: "inch", 3: "centimeter"}
 EMISSION_WAVELENGTH = 65451  # NDPI tag; zero or absent in brightfield
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TRESTLE_SOFTWARE = "MedScan"
 GREY = ("minisblack", "miniswhite")
 FLUORESCENT_COLOURS = (
@@ -96,6 +99,12 @@ class Survey:
         """How many pages the picture has."""
         sides = zip(self.axes, self.shape, strict=True)
         return prod(length for axis, length in sides if axis not in "YXS")
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether the file begins as a TIFF or BigTIFF of either byte order."""
+    with path.open("rb") as stream:
+        return stream.read(4) in MAGIC
 
 
 def survey_if_tiff(path: Path) -> Survey | None:
@@ -232,10 +241,12 @@ def _piece(page: Any) -> tuple[int, int]:
 
 
 def _tag_resolution(page: Any) -> tuple[Resolution, ...]:
-    unit = RESOLUTION_UNITS.get(
-        int(page.tags.valueof("ResolutionUnit", 2))
-    )  # inch is TIFF's default
-    x, y = (ratio(page.tags.valueof(f"{axis}Resolution", (0, 1))) for axis in "XY")
+    """What the resolution tags state; nothing where they are of a type they cannot be."""
+    try:
+        unit = RESOLUTION_UNITS.get(int(page.tags.valueof("ResolutionUnit", INCH)))
+        x, y = (ratio(page.tags.valueof(f"{axis}Resolution", (0, 1))) for axis in "XY")
+    except (LookupError, TypeError, ValueError):
+        return ()
     return from_per_unit("tiff.resolution", x, y, unit) if unit else ()
 
 

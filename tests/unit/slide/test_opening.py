@@ -5,6 +5,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import openslide
 import pytest
 import tifffile
 from PIL import Image
@@ -13,6 +14,7 @@ from wsi_tools.errors import InputError, SlideError
 from wsi_tools.slide import open_slide
 from wsi_tools.slide.fingerprint import fingerprint
 from wsi_tools.slide.opening import auto_order, on_white
+from wsi_tools.slide.tiff import survey
 
 NOISE = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 
@@ -102,6 +104,34 @@ def test_every_reader_says_why_it_could_not_and_equal_reasons_are_said_once(tmp_
         "tiffslide, image: not a TIFF file: header=b'not '); "
         "check that the file is whole and of a format that `wsitools info` reads"
     )
+
+
+def retype(path, name):
+    """Say of a tag of the first page that it holds bytes."""
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags[name].offset + 2
+    with path.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(struct.pack("<H", 1))
+
+
+def test_a_tiff_whose_tags_cannot_be_read_is_not_shown_as_brightfield(tmp_path):
+    """OpenSlide reads this one, and takes the first of its seven channels for a picture."""
+    path = tmp_path / "panel.tiff"
+    planes = np.zeros((7, 128, 128), np.uint8)
+    tifffile.imwrite(path, planes, tile=(64, 64), photometric="minisblack", metadata=None)
+    retype(path, "SamplesPerPixel")
+    with openslide.OpenSlide(path) as beneath:
+        assert beneath.dimensions == (128, 128)
+    assert "no reader could open it" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["XResolution", "YResolution", "ResolutionUnit"])
+def test_a_resolution_tag_of_a_strange_type_says_nothing(tmp_path, name):
+    path = write_tiff(tmp_path / "odd.tiff", resolution=(20_000, 20_000), resolutionunit=3)
+    retype(path, name)
+    assert survey(path).resolutions == ()
+    assert survey(write_tiff(path, resolution=(20_000, 20_000), resolutionunit=3)).resolutions
 
 
 def test_a_lone_mirax_file_is_not_shown_as_the_thumbnail_it_contains(tmp_path):
