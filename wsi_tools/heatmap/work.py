@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,10 @@ class HeatmapWork:
     out: Path
     computing: Computing
     overwrite: bool = False
+
+    def __getstate__(self) -> dict[str, object]:
+        """What is sent to a worker: the request, not the models, which it loads itself."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def tasks(self) -> tuple[HeatmapTask, ...]:
         """A task per case."""

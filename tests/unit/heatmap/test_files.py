@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import pickle
 import shutil
 from dataclasses import replace
 
@@ -235,6 +236,14 @@ def test_the_same_request_has_nothing_to_do(run, project, cohort_of, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     assert done_by(work_of(run, project, cohort_of, out, to=("csv",))) == first
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+def test_a_worker_is_sent_the_request_and_no_models(run, project, cohort_of, tmp_path):
+    work = work_of(run, project, cohort_of, tmp_path / "maps", to=("csv",))
+    before = pickle.dumps(work)
+    assert work.models.level == "slide"
+    assert pickle.dumps(work) == before
+    assert done_by(pickle.loads(before))[0]["files"] == ["torn.csv"]
 
 
 def test_another_request_is_refused_by_name_or_overwrites(run, project, cohort_of, tmp_path):
