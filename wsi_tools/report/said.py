@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from wsi_tools.cohort import FollowUp, Value
 from wsi_tools.evaluation import read_predictions
@@ -51,12 +52,15 @@ def said_of(run: RunRecord, truth: Truth | None) -> list[Said]:
     return sorted(found.values(), key=lambda said: (said.order, said.slide_id))
 
 
-def evenly(said: Sequence[Said], count: int) -> list[Said]:
+Item = TypeVar("Item")
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
     """So many of them, evenly spaced over the order, both ends included."""
-    if count >= len(said):
-        return list(said)
-    step = (len(said) - 1) / max(1, count - 1)
-    return [said[round(place * step)] for place in range(count)]
+    if count >= len(items):
+        return list(items)
+    step = (len(items) - 1) / max(1, count - 1)
+    return [items[round(place * step)] for place in range(count)]
 
 
 def said_table(said: Sequence[Said]) -> Table:

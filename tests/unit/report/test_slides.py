@@ -10,8 +10,9 @@ from PIL import Image
 from wsi_tools.heatmap import TileScores
 from wsi_tools.heatmap.scale import ramp
 from wsi_tools.heatmap.scores import Judges
+from wsi_tools.report.cards import SlideCard, _frame, _markers, draw_card
 from wsi_tools.report.said import Said
-from wsi_tools.report.slides import Shown, _card, _frame, _markers
+from wsi_tools.report.slides import within
 from wsi_tools.store import FeatureStore
 
 SAID = Said("P000-1", "1", "low", "high (0.71)", 0.29)
@@ -50,7 +51,7 @@ def pixels(uri):
 def test_the_hottest_place_is_the_tile_with_the_highest_score(scored):
     scores = scored(attention=np.arange)
     frame = _frame(scores, (256.0, 256.0))
-    heat = pixels(_card(SAID, scores, Shown()).heat)
+    heat = pixels(draw_card(SAID, scores, 6).heat)
     centre = (scores.grid.xy[-1] + 128 - frame.box[:2]) / frame.box[2:]
     column, row = (centre * heat.shape[1::-1]).astype(int)
     *colour, opacity = heat[row, column].astype(int)
@@ -60,7 +61,7 @@ def test_the_hottest_place_is_the_tile_with_the_highest_score(scored):
 
 def test_where_no_tile_lies_the_heat_is_clear(scored):
     scores = scored(attention=np.arange)
-    heat = pixels(_card(SAID, scores, Shown()).heat)
+    heat = pixels(draw_card(SAID, scores, 6).heat)
     covered = (heat[..., 3] > 127).mean()
     width, height = _frame(scores, (256.0, 256.0)).box[2:]
     assert covered == pytest.approx(len(scores.grid) * 256**2 / (width * height), abs=0.02)
@@ -76,7 +77,7 @@ def test_the_picture_is_cut_to_where_tiles_are(scored):
 
 
 def test_a_card_says_what_was_said_and_who_looked(scored):
-    card = _card(SAID, scored(attention=np.ones), Shown())
+    card = draw_card(SAID, scored(attention=np.ones), 6)
     assert card.said == "truth low, predicted high (0.71), fold 1"
     assert card.judges == "Heat: fold-1, tested on this slide."
     assert card.tiles == ()
@@ -86,3 +87,13 @@ def test_markers_are_ranked_by_what_they_receive_where_the_model_looks(scored):
     scores = scored(attention=three_quarters, marker_CD8=one(1), marker_DAPI=one(0))
     assert _markers(scores) == "Markers by attention: DAPI 75%, CD8 25%."
     assert _markers(scored(attention=np.ones)) == ""
+
+
+def test_cards_that_weigh_too_much_are_thinned_out_evenly():
+    cards = [
+        SlideCard(str(number), "", (1, 1), 60 * "x", "", 40 * "x", "", "", "", ())
+        for number in range(10)
+    ]
+    assert within(1000, cards) == cards
+    assert [card.slide_id for card in within(450, cards)] == ["0", "3", "6", "9"]
+    assert within(50, cards) == []
