@@ -51,11 +51,18 @@ class Trial:
     out: Path
 
     def call(self, verb: str, *options: str) -> Left:
-        """Run a verb on the file."""
+        """Run a verb on the file.
+
+        Raises:
+            RuntimeError: it did not fail for the file's sake.
+        """
         command = [sys.executable, str(CLI), verb, str(self.path), "--json", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=_alone())
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        return Left(lines[-1] if lines and not done.returncode else {}, _refusal(done.stderr))
+        if not done.returncode:
+            return Left(json.loads(done.stdout.splitlines()[-1]), "")
+        if (refusal := _refusal(done.stderr)) is None:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
+        return Left({}, refusal)
 
     def row(self) -> list[str]:
         """The file's line of the table."""
@@ -74,9 +81,10 @@ class Trial:
         tile_px = min(LARGEST_TILE, min(width, height) // TILES_ACROSS)
         grid = ("--mpp", f"{MPP:g}", "--tile-size", str(tile_px))
         rule = RULE if info["channels"][0]["dtype"] == "float32" else ()
-        yield _told(self.call("segment", *project, *method), "{tissue_mm2:.2g} mm²", method)
+        tissue = "all of it" if speck else "{tissue_mm2:.2g} mm²"
+        yield _told(self.call("segment", *project, *method), tissue, method)
         tiles = f"{{tiles_with_tissue}} of {tile_px} px"
-        yield _told(self.call("tile", *project, *method, *grid), tiles)
+        yield _told(self.call("tile", *project, *grid), tiles)
         embedded = self.call("embed", *project, *rule, "--weights", "random:0")
         yield _told(embedded, _shape(embedded), rule)
         split = self.call("split-channels", "-o", str(self.out / "split"), *scale)
@@ -151,11 +159,11 @@ def _planes(path: Path) -> Sequence[NDArray[Any]]:
     return list(picture.max(axis=-1)[None] if path.suffix == ".ndpi" else picture)
 
 
-def _refusal(said: str) -> str:
-    """The reason of the first failure, less the file's name and the advice."""
-    failed = [line for line in said.splitlines() if line.startswith(("failed: ", "error: "))]
-    reason = failed[0].split(": ", 3)[-1] if failed else ""  # less kind, slide and stage
-    return reason.split("; check that")[0].replace("|", "\\|")
+def _refusal(said: str) -> str | None:
+    """Why the slide failed, less kind, slide, stage and advice; None where no slide did."""
+    failed = (line for line in said.splitlines() if line.startswith("failed: "))
+    reason = next(failed, None)
+    return reason and reason.split(": ", 3)[-1].split("; check that")[0].replace("|", "\\|")
 
 
 def _alone() -> dict[str, str]:

@@ -90,7 +90,7 @@ def stacked(several: Iterator[SurvivalRows] | Sequence[SurvivalRows]) -> Surviva
 
 
 def _tests(trial: Trial) -> Tests:
-    splits, cohort = read_splits(trial.folder / "splits.csv"), trial.cohort()
+    splits, cohort = read_splits(trial.splits), trial.cohort()
     return [(fold, held_out(splits, cohort, fold)) for fold in range(trial.size.folds)]
 
 

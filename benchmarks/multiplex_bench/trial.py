@@ -14,12 +14,13 @@ from wsi_tools.cohort.events import EventCoding
 __all__ = ["FULL", "MODELS", "TOY", "Size", "Trial"]
 
 ROOT = Path(__file__).parents[2]
+CLI, MAKER = ROOT / "cli.py", ROOT / "sample_data" / "make_multiplex_cohort.py"
 FOLLOW_UP = ("--task", "survival", "--time", "os_months", "--event", "died=1")
 MODELS: Mapping[str, Sequence[str]] = {
     "fluoroformer": ("--model", "fluoroformer"),
     "mean + gated-abmil": ("--model", "gated-abmil", "--channel-fusion", "mean"),
 }
-RECIPE = ("--set", "hidden_dim=32", "--lr", "2e-3", "--patience", "0")
+RECIPE = ("--set", "hidden_dim=32", "--lr", "2e-3", "--patience", "0", "--bins", "4")
 
 
 @dataclass(frozen=True)
@@ -66,31 +67,36 @@ class Trial:
         """The run of a model."""
         return self.folder / name.replace(" ", "")
 
+    @property
+    def table(self) -> Path:
+        """The patients."""
+        return self.folder / "cohort.csv"
+
+    @property
+    def splits(self) -> Path:
+        """Who trains, validates and tests."""
+        return self.folder / "splits.csv"
+
     def done(self) -> "Trial":
         """Make the cohort, divide it and train both models."""
-        size, seed = self.size, str(self.seed)
-        patients, tiles = str(size.patients), str(size.tiles)
-        maker = ROOT / "sample_data" / "make_multiplex_cohort.py"
-        _call(maker, self.folder, "--patients", patients, "--tiles", tiles, "--seed", seed)
-        table, splits = self.folder / "cohort.csv", self.folder / "splits.csv"
-        divide = ("--folds", str(size.folds), "--seed", seed, "-o", splits)
-        _call(ROOT / "cli.py", "splits", table, *FOLLOW_UP, *divide)
-        learn = (*FOLLOW_UP, "--splits", splits, "--bins", "4", *RECIPE, "--seed", seed)
-        learn = (*learn, "--epochs", str(size.epochs), "--device", "cpu")
+        size, seed = self.size, ("--seed", str(self.seed))
+        cohort = ("--patients", str(size.patients), "--tiles", str(size.tiles))
+        _call(MAKER, self.folder, *cohort, *seed)
+        divide = ("--folds", str(size.folds), "-o", self.splits)
+        _call(CLI, "splits", self.table, *FOLLOW_UP, *divide, *seed)
+        learn = (*FOLLOW_UP, "--splits", self.splits, *RECIPE, "--epochs", str(size.epochs), *seed)
         for name, model in MODELS.items():
-            _call(
-                ROOT / "cli.py", "train", self.project, table, *learn, *model, "-o", self.run(name)
-            )
+            _call(CLI, "train", self.project, self.table, *learn, *model, "-o", self.run(name))
         return self
 
     def cohort(self) -> Cohort:
         """The patients with their follow-ups."""
         target = Survival("os_months", EventCoding("died", "1"))
-        return read_cohort(self.folder / "cohort.csv", target=target)
+        return read_cohort(self.table, target=target)
 
     def at_risk(self) -> dict[str, float]:
         """By patient, the share of tiles at risk: what the log-hazard was made from."""
-        with (self.folder / "cohort.csv").open(newline="") as stream:
+        with self.table.open(newline="") as stream:
             return {row["patient_id"]: float(row["at_risk"]) for row in csv.DictReader(stream)}
 
 
@@ -100,7 +106,12 @@ def _call(script: Path, *arguments: str | Path) -> None:
     Raises:
         CalledProcessError: it failed; what it said is shown.
     """
-    own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    own = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, str(script), *map(str, arguments)]
     done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
     if done.returncode:
