@@ -16,16 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from openslide import OpenSlide, OpenSlideError
 
+from wsi_tools.errors import SlideError
 from wsi_tools.slide.info import Bounds, Layout, Resolution
 from wsi_tools.slide.reader import Facts, refuse_oversized, refuse_piece
 from wsi_tools.slide.resolution import from_per_unit, from_text
-from wsi_tools.slide.tiff import (
-    DECODING_FAILURES,
-    Survey,
-    is_tiff,
-    refuse_unless_brightfield,
-    survey,
-)
+from wsi_tools.slide.tiff import Survey, refuse_unless_brightfield, understood
 
 __all__ = ["OpenSlideReader"]
 
@@ -33,10 +28,10 @@ __all__ = ["OpenSlideReader"]
 class OpenSlideReader:
     """A file open in OpenSlide, with the cache that OpenSlide gives each handle."""
 
-    failures: ClassVar[tuple[type[Exception], ...]] = (OpenSlideError, *DECODING_FAILURES)
+    failures: ClassVar[tuple[type[Exception], ...]] = (SlideError, OpenSlideError, OSError)
 
     def __init__(self, path: Path) -> None:
-        tiff = survey(path) if is_tiff(path) else None  # one not understood may be anything
+        tiff = understood(path)
         self._refuse(tiff)
         self._path = path
         self._slide = OpenSlide(path)

@@ -22,13 +22,13 @@ __all__ = [
     "DECODING_FAILURES",
     "Survey",
     "is_multiplex",
-    "is_tiff",
     "largest_series",
     "ratio",
     "refuse_unless_brightfield",
     "survey",
     "survey_if_tiff",
     "surveyed",
+    "understood",
 ]
 
 # A hostile file reaches each of these somewhere inside tifffile or a codec; SlideError is among
@@ -101,10 +101,19 @@ class Survey:
         return prod(length for axis, length in sides if axis not in "YXS")
 
 
-def is_tiff(path: Path) -> bool:
-    """Whether the file begins as a TIFF or BigTIFF of either byte order."""
+def understood(path: Path) -> Survey | None:
+    """Survey the file; None where it does not even begin as a TIFF.
+
+    Raises:
+        SlideError: it is a TIFF that cannot be parsed, so nobody knows what it would show.
+    """
     with path.open("rb") as stream:
-        return stream.read(4) in MAGIC
+        if stream.read(4) not in MAGIC:
+            return None
+    try:
+        return survey(path)
+    except DECODING_FAILURES as error:
+        raise SlideError(f"its tags cannot be read ({error})") from error
 
 
 def survey_if_tiff(path: Path) -> Survey | None:
