@@ -85,7 +85,7 @@ class Epoch:
         size, order = self.bench.size, self.order
         equal = all(torch.equal(self.from_store(name).float(), beside(name)) for name in order)
         ours, others = (_loading(load, order) for load in (self.from_store, beside))
-        pairs = alternate(ours, others, repeats=size.repeats, warm=size.warm)
+        pairs = alternate(ours, others, size=size)
         amount = (
             f"{size.slides} bags of {size.bag_tiles[0]:,} to {size.bag_tiles[1]:,} × {size.width}"
         )
@@ -136,7 +136,7 @@ def some_rows(bench: Bench) -> Measured:
 
     with ExitStack() as stack:
         equal = Fact("same values", np.array_equal(ours(stack)(), beside(stack)()))
-    pairs = alternate(ours, beside, repeats=max(bench.size.repeats, 1), warm=bench.size.warm)
+    pairs = alternate(ours, beside, size=bench.size)
     return Measured(pairs, (equal,), f"{len(rows):,} of {tiles:,} rows of {bench.size.width}")
 
 

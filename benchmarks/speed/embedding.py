@@ -153,7 +153,7 @@ class Embedding:
     def compare(self, ours: Contender, beside: Contender, *facts: Fact) -> Measured:
         """Time two contenders."""
         size = self.bench.size
-        pairs = alternate(ours, beside, repeats=size.repeats, warm=size.warm)
+        pairs = alternate(ours, beside, size=size)
         return Measured(pairs, facts, f"{len(self.grid):,} tiles", f"{self.name}, {self.precision}")
 
 

@@ -96,7 +96,7 @@ def _compare(bench: Bench, ours: Contender, theirs: Peer, amount: str) -> Measur
     if bench.size.warm:
         timed(ours)
         theirs()
-    pairs = in_turns(lambda: timed(ours), theirs, bench.size.repeats)
+    pairs = in_turns(lambda: timed(ours), theirs, bench.size.repeats, bench.size.least_s)
     return Measured(tuple(pairs), (), amount)
 
 

@@ -95,7 +95,7 @@ def _all_equal(ours: Reading, beside: Reading, path: Path, grid: TileGrid, name:
 
 def _compare(bench: Bench, ours: Contender, beside: Contender, *facts: Fact, of: str) -> Measured:
     cv2.setNumThreads(1)
-    pairs = alternate(ours, beside, repeats=bench.size.repeats, warm=bench.size.warm)
+    pairs = alternate(ours, beside, size=bench.size)
     return Measured(pairs, facts, of)
 
 

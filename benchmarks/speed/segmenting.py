@@ -53,9 +53,7 @@ def segmented(bench: Bench) -> Measured:
         slide = stack.enter_context(OpenSlide(path))
         return lambda: clam_recipe(slide)
 
-    pairs = alternate(
-        our_segmentation(path), clam, repeats=bench.size.repeats, warm=bench.size.warm
-    )
+    pairs = alternate(our_segmentation(path), clam, size=bench.size)
     width, height = bench.size.large.size_px
     return Measured(pairs, (_agreement(path),), f"a slide of {width:,} × {height:,} px")
 

@@ -33,6 +33,7 @@ class Size:
 
     Attributes:
         repeats: pairs of runs; a figure is the median over them.
+        least_s: for how long short runs are repeated beyond that.
         warm: whether each side runs once before it is timed.
         fine: slide at 20×, whose tiles of 240 px are not the reader's.
         finer: slide at 40×, with tiles of 256 px.
@@ -54,6 +55,7 @@ class Size:
     """
 
     repeats: int
+    least_s: float
     warm: bool
     fine: Scan
     finer: Scan
@@ -78,6 +80,7 @@ TINY_BACKBONE = "timm:test_resnet.r160_in1k"
 
 FULL = Size(
     repeats=5,
+    least_s=4.0,
     warm=True,
     fine=Scan((40_000, 40_000), 240, 0.5),
     finer=Scan((40_000, 40_000), 256, 0.25),
@@ -99,6 +102,7 @@ FULL = Size(
 )
 SMALL = Size(
     repeats=5,
+    least_s=4.0,
     warm=True,
     fine=Scan((12_000, 12_000), 240, 0.5),
     finer=Scan((12_000, 12_000), 256, 0.25),
@@ -120,6 +124,7 @@ SMALL = Size(
 )
 TOY = Size(
     repeats=1,
+    least_s=0.0,
     warm=False,
     fine=Scan((2_400, 2_400), 240, 0.5),
     finer=Scan((4_096, 4_096), 256, 0.25),

@@ -31,7 +31,9 @@ def help_beside_typer(bench: Bench) -> Measured:
     """`wsitools --help`, beside importing typer."""
     told = subprocess.run(HELP, check=True, capture_output=True, text=True).stdout
     started(TYPER)
-    pairs = in_turns(lambda: started(HELP), lambda: started(TYPER), bench.size.repeats)
+    pairs = in_turns(
+        lambda: started(HELP), lambda: started(TYPER), bench.size.repeats, bench.size.least_s
+    )
     facts = (Fact("it names the verbs", all(verb in told for verb in ("embed", "train"))),)
     return Measured(tuple(pairs), facts, "one process")
 

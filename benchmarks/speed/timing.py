@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from speed.sizes import Size
+
 __all__ = ["Contender", "Pair", "Sample", "Spread", "alternate", "in_turns", "spread", "timed"]
+
+MOST = 40
 
 Sample = Mapping[str, float]
 """What one run took: ``wall`` and ``cpu`` in seconds, or ``mib``."""
@@ -37,28 +41,36 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
-def alternate(
-    ours: Contender, beside: Contender, *, repeats: int, warm: bool = True
-) -> tuple[Pair, ...]:
+def alternate(ours: Contender, beside: Contender, *, size: Size) -> tuple[Pair, ...]:
     """Time two contenders in turns, each in a set-up of its own.
 
     Args:
         ours: one.
         beside: the other.
-        repeats: pairs.
-        warm: run each once before, untimed: caches fill, kernels are chosen.
+        size: how often; whether each runs once before, untimed, so that caches fill and kernels
+            are chosen.
     """
-    if warm:
+    if size.warm:
         for contender in (ours, beside):
             timed(contender)
-    return tuple(in_turns(lambda: timed(ours), lambda: timed(beside), repeats))
+    return tuple(in_turns(lambda: timed(ours), lambda: timed(beside), size.repeats, size.least_s))
 
 
 def in_turns(
-    ours: Callable[[], Sample], beside: Callable[[], Sample], repeats: int
+    ours: Callable[[], Sample], beside: Callable[[], Sample], repeats: int, least_s: float = 0.0
 ) -> Iterator[Pair]:
-    """Take samples in turns; every second pair begins with the other side."""
-    for number in range(repeats):
+    """Take samples in turns; every second pair begins with the other side.
+
+    Args:
+        ours: takes one.
+        beside: takes the other.
+        repeats: pairs, at least.
+        least_s: short runs are repeated for so many seconds, up to `MOST` pairs.
+    """
+    began = time.perf_counter()
+    for number in range(MOST):
+        if number >= repeats and time.perf_counter() - began >= least_s:
+            return
         if number % 2:
             second, first = beside(), ours()
         else:

@@ -100,10 +100,7 @@ def measured_step(bench: Bench, tiles: int) -> Measured:
         Fact("as many weights", len(exact) == plain),
     )
     pairs = alternate(
-        lambda stack: OurStep(stored, "bf16"),
-        plain_step(stored.float()),
-        repeats=bench.size.repeats,
-        warm=bench.size.warm,
+        lambda stack: OurStep(stored, "bf16"), plain_step(stored.float()), size=bench.size
     )
     return Measured(pairs, facts, f"{tiles:,} tiles × {bench.size.width}")
 

@@ -88,7 +88,7 @@ def test_the_two_sides_take_turns_in_going_first():
     def named(name):
         return lambda stack: lambda: log.append(name)
 
-    alternate(named("ours"), named("beside"), repeats=3, warm=True)
+    alternate(named("ours"), named("beside"), size=replace(TOY, repeats=3, warm=True))
     assert log == ["ours", "beside", "ours", "beside", "beside", "ours", "ours", "beside"]
 
 
