@@ -83,7 +83,7 @@ class Trial:
         rule = RULE if info["channels"][0]["dtype"] == "float32" else ()
         tissue = "all of it" if speck else "{tissue_mm2:.2g} mm²"
         yield _told(self.call("segment", *project, *method), tissue, method)
-        tiles = f"{{tiles_with_tissue}} of {tile_px} px"
+        tiles = f"{{tiles_with_tissue}} tiles of {tile_px} px"
         yield _told(self.call("tile", *project, *grid), tiles)
         embedded = self.call("embed", *project, *rule, "--weights", "random:0")
         yield _told(embedded, _shape(embedded), rule)
