@@ -314,7 +314,7 @@ def test_info_gives_every_candidate_for_the_resolution_and_the_one_that_won(wsit
         ("--mpp-override", 0.25), ("openslide.mpp-x", 0.499), ("aperio.MPP", 0.499),
     ]  # fmt: skip
     assert row["resolution"]["source"] == "--mpp-override"
-    assert row["reader"] == "openslide"
+    assert row["reader"] == "tiff"
     assert row["layout"] == {"tile_px": [240, 240], "compression": "jpeg rgb"}
     assert row["read"]["level0_px"] == [512.0, 512.0]
     assert any("0.499" in warning for warning in row["warnings"])

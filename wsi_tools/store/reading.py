@@ -141,8 +141,8 @@ class FeatureStore:
         chunks = self._chunks(node)
         with self._reading(node):
             if chunks is None:  # laid out by another hand; Zarr verifies what it reads
-                array = self._array(node)
-                return np.asarray(array[...] if rows is None else array.oindex[np.asarray(rows, np.int64)])
+                values = np.asarray(self._array(node)[...])
+                return values if rows is None else values[rows]
             if verify:
                 chunks.verify()
             return chunks.read(rows)
