@@ -8,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import imagecodecs
@@ -30,7 +30,16 @@ from wsi_tools.tissue import segment
 __all__ = ["ROWS", "openslide_tiles", "some_tiles"]
 
 Pixels = NDArray[Any]
-Reading = Callable[[Path, TileGrid, ExitStack], Iterable[Pixels]]
+Corners = Sequence[tuple[int, int]]
+
+Wanted = TypeVar("Wanted", contravariant=True)
+
+
+class Reading(Protocol[Wanted]):
+    """Tiles of a slide, read as they are asked for; what is opened goes on the stack."""
+
+    def __call__(self, path: Path, wanted: Wanted, stack: ExitStack, /) -> Iterable[Pixels]: ...
+
 
 SOLID = 0.9  # least tissue of a tile that is read: glass decodes in a fraction of the time
 BATCH = 32
@@ -77,19 +86,21 @@ def _in_threads(threads: int, path: Path, grid: TileGrid, stack: ExitStack) -> I
     return (pixels for batch in reader.batches(batches) for pixels in batch.pixels)
 
 
-def _draining(reading: Reading, path: Path, grid: TileGrid) -> Contender:
+def _draining(reading: Reading[Wanted], path: Path, wanted: Wanted) -> Contender:
     """Every tile, one after the other; opening the slide is not timed."""
 
     def contender(stack: ExitStack) -> Callable[[], object]:
-        tiles = reading(path, grid, stack)
+        tiles = reading(path, wanted, stack)
         return lambda: deque(tiles, maxlen=0)
 
     return contender
 
 
-def _all_equal(ours: Reading, beside: Reading, path: Path, grid: TileGrid, name: str) -> Fact:
+def _all_equal(
+    ours: Reading[Wanted], beside: Reading[Wanted], path: Path, wanted: Wanted, name: str
+) -> Fact:
     with ExitStack() as stack:
-        pairs = zip(ours(path, grid, stack), beside(path, grid, stack), strict=True)
+        pairs = zip(ours(path, wanted, stack), beside(path, wanted, stack), strict=True)
         return Fact(name, all(np.array_equal(*pair) for pair in pairs))
 
 
@@ -211,24 +222,9 @@ def planes(bench: Bench) -> Measured:
     per_side = bench.size.multiplex_px // 256
     corners = [(x * 256, y * 256) for y in range(per_side) for x in range(per_side)]
     corners = corners[: bench.size.read_tiles]
-    with ExitStack() as stack:
-        pairs = zip(_boxes(path, corners, stack), _sliced(path, corners, stack), strict=True)
-        equal = Fact("same values", all(np.array_equal(*pair) for pair in pairs))
-    ours, beside = (_draining_planes(reading, path, corners) for reading in (_boxes, _sliced))
+    equal = _all_equal(_boxes, _sliced, path, corners, "same values")
+    ours, beside = _draining(_boxes, path, corners), _draining(_sliced, path, corners)
     return _compare(bench, ours, beside, equal, of=f"{len(corners):,} tiles of 256 px")
-
-
-Corners = Sequence[tuple[int, int]]
-
-
-def _draining_planes(
-    reading: Callable[[Path, Corners, ExitStack], Iterator[Pixels]], path: Path, corners: Corners
-) -> Contender:
-    def contender(stack: ExitStack) -> Callable[[], object]:
-        tiles = reading(path, corners, stack)
-        return lambda: deque(tiles, maxlen=0)
-
-    return contender
 
 
 def _boxes(path: Path, corners: Corners, stack: ExitStack) -> Iterator[Pixels]:
