@@ -8,9 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_tools.errors import SlideError
 from wsi_tools.heatmap.background import from_slide, from_thumbnail
 from wsi_tools.heatmap.field import heat_field
-from wsi_tools.heatmap.figure import Caption, figure
+from wsi_tools.heatmap.figure import Caption
+from wsi_tools.heatmap.figure import figure as framed
 from wsi_tools.heatmap.frame import Frame, frame_of
 from wsi_tools.heatmap.geojson import to_geojson
 from wsi_tools.heatmap.matrix import matrix_picture
@@ -29,6 +31,7 @@ __all__ = ["files_of"]
 Picture = NDArray[np.uint8]
 Files = Iterator[tuple[str, bytes]]
 
+ASKED = "attention among markers: a row asks, a column gives"
 RISK = "risk"
 MOST_SAID = 4  # numbers that find room on a line
 TIFF_PX = 2048  # the longer side of a pyramid's first level
@@ -79,13 +82,12 @@ class _Sheet:
     def pictures(self, names: Sequence[str]) -> Files:
         for name in names:
             scale = scaled(self.scores.score(name), self.request.scaling)
-            yield self._name(name, "png"), png(self._figure(scale, name, self.request.colours))
+            caption = Caption(self.scores.slide_id, _note(self.scores), self._shown(name))
+            figure = self._figure(scale, caption, self.request.colours)
+            yield self._name(name, "png"), png(figure)
         if self.scores.markers is not None:
-            title, note = (
-                self.scores.slide_id,
-                "attention among markers: a row asks, a column gives",
-            )
-            picture = matrix_picture(title, note, self.scores.markers, self.request.colours)
+            matrix, colours = self.scores.markers, self.request.colours
+            picture = matrix_picture(self.scores.slide_id, ASKED, matrix, colours)
             yield self._name("markers", "png"), png(picture)
 
     def tables(self, names: Sequence[str]) -> Files:
@@ -128,18 +130,23 @@ class _Sheet:
     def changes(self, what_ifs: Sequence[WhatIf]) -> Files:
         for what_if in what_ifs:
             if "png" in self.request.to:
-                name = f"{ATTENTION} if {what_if.change}"
-                scale = contrast(what_if.difference())
-                yield self._name(name, "png"), png(self._figure(scale, name, DIFFERENCE))
+                change = f"change of {self._shown(ATTENTION)} if {what_if.change}"
+                caption = Caption(
+                    self.scores.slide_id, _note(what_if.before, what_if.after), change
+                )
+                figure = self._figure(contrast(what_if.difference()), caption, DIFFERENCE)
+                yield self._name(f"{ATTENTION} if {what_if.change}", "png"), png(figure)
         if what_ifs:
             yield self._name("what-if", "csv"), what_if_csv(what_ifs).encode()
 
-    def _figure(self, scale: Scaled, name: str, colours: str) -> Picture:
+    def _figure(self, scale: Scaled, caption: Caption, colours: str) -> Picture:
         frame = self._frame(self.request.picture_px)
         picture = self._overlay(self._under, frame, scale, colours)
-        shown = f"{name} ({self.scores.of})" if name == ATTENTION and self.scores.of else name
-        caption = Caption(self.scores.slide_id, _note(self.scores), shown)
-        return figure(picture, frame, scale, caption, colours=colours)
+        return framed(picture, frame, scale, caption, colours=colours)
+
+    def _shown(self, name: str) -> str:
+        """The name of a score, with the class that ``attention`` is for."""
+        return f"{name} ({self.scores.of})" if name == ATTENTION and self.scores.of else name
 
     def _overlay(self, under: Picture, frame: Frame, scale: Scaled, colours: str) -> Picture:
         field = heat_field(self.scores.grid, scale.values, frame)
@@ -177,12 +184,16 @@ class _Sheet:
         return frame_of(self._info, self._tissue.scale, longest_px)
 
     def _background(self, frame: Frame) -> Picture:
-        wanted = self.slide is not None and self.request.background != "thumbnail"
-        if self.slide is not None and wanted and not self._info.multiplex:
+        wanted = self.request.background
+        if wanted == "slide" and self.slide is None:
+            raise SlideError(
+                f"{self.scores.slide_id}: its slide is gone, or is another file by now; put it "
+                "back, or take --background auto"
+            )
+        found = None
+        if self.slide is not None and wanted != "thumbnail" and not self._info.multiplex:
             found = from_slide(self.slide, frame)
-            if found is not None:
-                return found
-        return from_thumbnail(self._tissue, frame)
+        return from_thumbnail(self._tissue, frame) if found is None else found
 
     def _name(self, what: str, suffix: str) -> str:
         """The name of a file: the slide, what it shows, and its kind."""
@@ -190,9 +201,16 @@ class _Sheet:
         return ".".join(part for part in (self.scores.slide_id, slug, suffix) if part)
 
 
-def _note(scores: TileScores) -> str:
-    """Which models, and what they say of the case; of survival the risk alone."""
+def _note(scores: TileScores, after: TileScores | None = None) -> str:
+    """Which models, and what they say of the case (of survival the risk alone), or would say."""
     said = scores.predicted
-    shown = {RISK: said[RISK]} if RISK in said else dict(list(said.items())[:MOST_SAID])
-    told = [f"{name.removeprefix('prob_')} {value:.2f}" for name, value in shown.items()]
-    return f"{scores.judges}; {', '.join(told)}"
+    names = [RISK] if RISK in said else list(said)[:MOST_SAID]
+    told = [f"{name.removeprefix('prob_')} {said[name]:.2f}" for name in names]
+    if after is not None:
+        told = [
+            f"{text}, would be {after.predicted[name]:.2f}"
+            for text, name in zip(told, names, strict=True)
+        ]
+    return "; ".join(
+        (str(scores.judges), *told) if after else (str(scores.judges), ", ".join(told))
+    )

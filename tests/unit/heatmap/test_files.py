@@ -15,7 +15,7 @@ import shapely
 import tifffile
 import tiffslide
 
-from wsi_tools.errors import InputError, StoreError
+from wsi_tools.errors import InputError, SlideError, StoreError
 from wsi_tools.heatmap import (
     HeatmapRequest,
     HeatmapWork,
@@ -196,6 +196,8 @@ def test_tiles_are_shown_while_the_slide_is_there(written, scores):
     assert "torn.attention.tiles.png" in written(tiles=4)
     gone = dict(files_of(scores, HeatmapRequest(tiles=4), None))
     assert list(gone) == ["torn.attention.png"]
+    with pytest.raises(SlideError, match="torn: its slide is gone"):
+        list(files_of(scores, HeatmapRequest(background="slide"), None))
 
 
 def test_a_score_that_is_not_offered_is_refused_with_those_that_are(written):
