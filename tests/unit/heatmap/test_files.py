@@ -25,6 +25,7 @@ from wsi_tools.heatmap import (
     slide_of,
     tile_pictures,
 )
+from wsi_tools.heatmap.geojson import to_geojson
 from wsi_tools.heatmap.scale import ramp
 from wsi_tools.heatmap.what_if import change_of
 from wsi_tools.heatmap.writing import files_of
@@ -135,9 +136,16 @@ def test_polygons_have_the_form_of_what_qupath_writes(written, test_data):
     assert {type(number) for number in properties["measurements"].values()} == {float}
 
 
-def test_polygons_may_begin_at_the_corner_of_the_bounds(written, scores):
-    """The slide has no bounds of its own: both origins are its corner."""
-    assert written(to=("geojson",), origin="bounds") == written(to=("geojson",))
+def test_polygons_may_begin_at_the_corner_of_the_bounds(scores):
+    """As QuPath has it for MRXS and SCN: everything moves by that corner."""
+    whole, cropped = (
+        json.loads(to_geojson(scores, ("attention",), origin=origin))["features"]
+        for origin in ((0, 0), (200, 400))
+    )
+    for one, other in zip(whole, cropped, strict=True):
+        moved = np.subtract(one["geometry"]["coordinates"], other["geometry"]["coordinates"])
+        np.testing.assert_allclose(moved, np.broadcast_to((200, 400), moved.shape))
+        assert one["properties"] == other["properties"]
 
 
 def test_the_picture_and_the_table_agree(written, scores):
