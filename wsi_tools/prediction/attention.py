@@ -123,11 +123,13 @@ def _prefixes(checkpoints: Sequence[Checkpoint]) -> list[str]:
 
 
 def row_names(checkpoint: Checkpoint, count: int) -> list[str]:
-    """What the rows of a model's attention stand for."""
+    """What the rows of a model's attention stand for: a class, or a token or time bin by number."""
     if count == 1:
         return ["attention"]
     kind = card(checkpoint.composition.name).rows
-    outputs = [name.removeprefix("prob_") for name in checkpoint.task.columns]
+    outputs = [
+        name.removeprefix("prob_") for name in checkpoint.task.columns if name.startswith("prob_")
+    ]
     if kind == "classes" and len(outputs) == count:
         return [f"attention:{name}" for name in outputs]
     return [f"attention:{place}" for place in range(count)]

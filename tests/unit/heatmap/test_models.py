@@ -1,15 +1,20 @@
 """Which models look at which slide, what several make of it, and attention among markers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from wsi_tools.checkpoint import Checkpoint
 from wsi_tools.cohort import Cohort
 from wsi_tools.cohort.patients import SlideRow
 from wsi_tools.heatmap import RunModels, matrix_picture
 from wsi_tools.mil import Bag
 from wsi_tools.prediction import Computing
 from wsi_tools.prediction.answers import answer
+from wsi_tools.prediction.attention import row_names
+from wsi_tools.tasks import DiscreteSurvival
 
 CPU = Computing("cpu", "fp32")
 MARKERS = ("DAPI", "CD8", "PanCK")
@@ -94,6 +99,16 @@ def test_tokens_of_several_models_are_not_mixed(name, teach, planted, cohort_of,
         names[place.name] = scores.names
     assert names["run"] == ("attention",)
     assert {"attention", "attention:0", "attention:2"} <= set(names["fold-0"])
+
+
+def test_the_rows_of_hazards_are_bins_of_time_and_no_columns_of_the_predictions(
+    teach, planted, tmp_path
+):
+    """Four bins, and four numbers in a prediction: the risk and survival at three times."""
+    folder = teach("class-attention", planted[0], steps=0).teach(tmp_path)
+    survival = replace(Checkpoint.load(folder), task=DiscreteSurvival((1.0, 2.0, 3.0)))
+    assert len(survival.task.columns) == survival.task.width == 4
+    assert row_names(survival, 4) == ["attention:0", "attention:1", "attention:2", "attention:3"]
 
 
 @pytest.fixture(scope="module")
