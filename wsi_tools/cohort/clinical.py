@@ -133,7 +133,10 @@ def _fitted(column: str, rows: Sequence[Cells]) -> Numbers | Categories:
 
 def _encoded(column: Numbers | Categories, cells: Cells) -> Iterator[float]:
     if column.column not in cells:
-        raise InputError(f"no column {column.column!r} in the cohort; the model was trained on it")
+        raise InputError(
+            f"no column {column.column!r} in the cohort, and the model was trained on it; name the "
+            "table that has it with --cohort"
+        )
     text = cells[column.column]
     try:
         yield from column.encode(text)
