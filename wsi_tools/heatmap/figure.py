@@ -47,14 +47,14 @@ def figure(
     height, width, _ = picture.shape
     inner = max(width, LEAST_PX)
     page = np.full((HEAD_PX + height + FOOT_PX, inner + 2 * MARGIN_PX, 3), PAPER, np.uint8)
-    left = MARGIN_PX + (inner - width) // 2
-    page[HEAD_PX : HEAD_PX + height, left : left + width] = picture
+    page[HEAD_PX : HEAD_PX + height, MARGIN_PX : MARGIN_PX + width] = picture
     top = HEAD_PX + height + MARGIN_PX // 2
     page[top : top + BAR_PX[1], MARGIN_PX : MARGIN_PX + BAR_PX[0]] = _bar(colours)
     lettering = Lettering(page, LETTER_PX)
     _write_head(lettering, caption, inner)
-    scale_px = _write_scale(lettering, frame, (left + width, top))
-    _write_bar(lettering, scale, caption.score, top, left + width - scale_px - LETTER_PX)
+    right = MARGIN_PX + inner
+    scale_px = _write_scale(lettering, frame, (right, top))
+    _write_bar(lettering, scale, caption.score, top, right - scale_px - LETTER_PX)
     return lettering.picture
 
 
@@ -89,7 +89,7 @@ def _write_bar(lettering: Lettering, scale: Scaled, score: str, top: float, end:
 
 
 def _write_scale(lettering: Lettering, frame: Frame, corner: tuple[float, float]) -> float:
-    """A bar that ends at the picture's right side, and its length; give that in pixels."""
+    """A bar that ends at the page's right side, and its length; give that in pixels."""
     right, top = corner
     um = scale_bar_um(SHARE * frame.size_px[0] * frame.um_per_px)
     length = um / frame.um_per_px

@@ -37,20 +37,23 @@ class Frame:
         return self.scale[0] * self.mpp[0]
 
 
-def frame_of(info: SlideInfo, scale: Pair, longest_px: int = LONGEST_PX) -> Frame:
+def frame_of(
+    info: SlideInfo, scale: Pair, longest_px: int = LONGEST_PX, *, enlarge: bool = False
+) -> Frame:
     """The scanned part of a slide, in whole pixels of its thumbnail.
 
     Args:
         info: the slide.
         scale: (x, y) level-0 pixels per pixel of the thumbnail.
         longest_px: the longer side of the picture; fewer where the slide has no more.
+        enlarge: not fewer.
     """
     bounds, mpp = info.bounds, info.mpp
     x, width = _whole(bounds.x, bounds.width, scale[0], info.size[0])
     y, height = _whole(bounds.y, bounds.height, scale[1], info.size[1])
     wide, high = width * mpp[0], height * mpp[1]  # µm
     most = max(width, height)
-    px_per_um = min(longest_px, most) / max(wide, high)
+    px_per_um = (longest_px if enlarge else min(longest_px, most)) / max(wide, high)
     size = max(1, round(wide * px_per_um)), max(1, round(high * px_per_um))
     return Frame((x, y, width, height), size, mpp)
 

@@ -140,9 +140,8 @@ class _Sheet:
             yield self._name("what-if", "csv"), what_if_csv(what_ifs).encode()
 
     def _figure(self, scale: Scaled, caption: Caption, colours: str) -> Picture:
-        frame = self._frame(self.request.picture_px)
-        picture = self._overlay(self._under, frame, scale, colours)
-        return framed(picture, frame, scale, caption, colours=colours)
+        picture = self._overlay(self._under, self._picture_frame, scale, colours)
+        return framed(picture, self._picture_frame, scale, caption, colours=colours)
 
     def _shown(self, name: str) -> str:
         """The name of a score, with the class that ``attention`` is for."""
@@ -178,10 +177,14 @@ class _Sheet:
     @cached_property
     def _under(self) -> Picture:
         """What lies behind the pictures."""
-        return self._background(self._frame(self.request.picture_px))
+        return self._background(self._picture_frame)
 
-    def _frame(self, longest_px: int) -> Frame:
-        return frame_of(self._info, self._tissue.scale, longest_px)
+    def _frame(self, longest_px: int, *, enlarge: bool = False) -> Frame:
+        return frame_of(self._info, self._tissue.scale, longest_px, enlarge=enlarge)
+
+    @cached_property
+    def _picture_frame(self) -> Frame:
+        return self._frame(self.request.picture_px, enlarge=True)
 
     def _background(self, frame: Frame) -> Picture:
         wanted = self.request.background

@@ -25,6 +25,7 @@ from wsi_tools.heatmap import (
     slide_of,
     tile_pictures,
 )
+from wsi_tools.heatmap.figure import HEAD_PX, MARGIN_PX
 from wsi_tools.heatmap.geojson import to_geojson
 from wsi_tools.heatmap.scale import ramp
 from wsi_tools.heatmap.what_if import change_of
@@ -155,7 +156,7 @@ def test_the_picture_and_the_table_agree(written, scores):
     heat = scores.score()
     lowest, highest = np.nanmin(heat), np.nanmax(heat)
     um = 512 / 512  # µm per pixel of the picture
-    left, top = _corner(page, 512)
+    left, top = MARGIN_PX, HEAD_PX
     for place, row in enumerate(rows_of(files["torn.csv"])):
         x = left + round((float(row["x"]) + float(row["width"]) / 2) * 0.7 / um)
         y = top + round((float(row["y"]) + float(row["height"]) / 2) * 0.7 / um)
@@ -164,13 +165,6 @@ def test_the_picture_and_the_table_agree(written, scores):
         else:
             part = (float(row["attention"]) - lowest) / (highest - lowest)
             np.testing.assert_array_equal(page[y, x], ramp("viridis")[round(float(part) * 255)])
-
-
-def _corner(page, size):
-    """Where a picture of `size` begins on its page: below the head, in the middle."""
-    from wsi_tools.heatmap.figure import HEAD_PX
-
-    return (page.shape[1] - size) // 2, HEAD_PX
 
 
 def test_the_pyramid_holds_the_numbers_and_their_scale(written, scores, tmp_path):
