@@ -1,8 +1,5 @@
 """What lies under the heat: the store's thumbnail, or the slide at a finer resolution."""
 
-from itertools import product
-from math import ceil
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +9,7 @@ from wsi_tools.slide import Slide
 from wsi_tools.slide.geometry import best_level
 from wsi_tools.slide.sampling import read_box
 from wsi_tools.tissue import TissueMask
+from wsi_tools.tissue.fluorescence import grey, nuclear_channel
 
 __all__ = ["from_slide", "from_thumbnail"]
 
@@ -36,8 +34,11 @@ def from_thumbnail(tissue: TissueMask, frame: Frame) -> Picture:
 def from_slide(slide: Slide, frame: Frame) -> Picture | None:
     """The frame from the slide's own pixels; uint8 (h, w, 3).
 
+    Of a multiplex slide the nuclear channel is shown, in grey.
+
     Returns:
-        None where the slide has no level small enough to be read for a picture.
+        None where the slide has no level small enough to be read for a picture, or no channel that
+        is known to be nuclear.
 
     Raises:
         SlideError: the pixels cannot be decoded.
@@ -46,17 +47,28 @@ def from_slide(slide: Slide, frame: Frame) -> Picture | None:
     down = slide.info.levels[level].downsample
     if frame.box[2] * frame.box[3] / down**2 > DEAREST_PX:
         return None
+    if not slide.info.multiplex:
+        return _read(slide, frame, level).astype(np.uint8, copy=False)
+    channel = nuclear_channel(slide.info)
+    if channel is None:
+        return None
+    with slide.only([channel]) as alone:
+        return grey(_read(alone, frame, level)[..., 0].astype(np.float64))
+
+
+def _read(slide: Slide, frame: Frame, level: int) -> NDArray[np.generic]:
+    """The frame, block by block; (h, w, C) in the slide's own dtype."""
     width, height = frame.size_px
-    picture = np.empty((height, width, 3), np.uint8)
-    step = max(1, int(BLOCK_PX * down / max(frame.scale)))
-    for row, column in product(range(ceil(height / step)), range(ceil(width / step))):
-        rows = slice(row * step, min((row + 1) * step, height))
-        columns = slice(column * step, min((column + 1) * step, width))
-        picture[rows, columns] = _block(slide, frame, columns, rows, level)
-    return picture
+    step = max(1, int(BLOCK_PX * slide.info.levels[level].downsample / max(frame.scale)))
+    rows = [slice(top, min(top + step, height)) for top in range(0, height, step)]
+    columns = [slice(left, min(left + step, width)) for left in range(0, width, step)]
+    bands = [[_block(slide, frame, across, down, level) for across in columns] for down in rows]
+    return np.concatenate([np.concatenate(band, axis=1) for band in bands])
 
 
-def _block(slide: Slide, frame: Frame, columns: slice, rows: slice, level: int) -> Picture:
+def _block(
+    slide: Slide, frame: Frame, columns: slice, rows: slice, level: int
+) -> NDArray[np.generic]:
     (left, top, *_), (wide, high) = frame.box, frame.scale
     size = columns.stop - columns.start, rows.stop - rows.start
     box = (left + columns.start * wide, top + rows.start * high, size[0] * wide, size[1] * high)

@@ -194,7 +194,7 @@ class _Sheet:
                 "back, or take --background auto"
             )
         found = None
-        if self.slide is not None and wanted != "thumbnail" and not self._info.multiplex:
+        if self.slide is not None and wanted != "thumbnail":
             found = from_slide(self.slide, frame)
         return from_thumbnail(self._tissue, frame) if found is None else found
 

@@ -17,10 +17,12 @@ import tiffslide
 
 from wsi_tools.errors import InputError, SlideError, StoreError
 from wsi_tools.heatmap import (
+    Frame,
     HeatmapRequest,
     HeatmapWork,
     RunModels,
     frame_of,
+    from_slide,
     heat_field,
     slide_of,
     tile_pictures,
@@ -371,8 +373,10 @@ def test_tiles_of_a_multiplex_slide_show_the_nuclei_with_one_white_for_all(tmp_p
         tissue = segment(slide, TissueOptions(method="any-marker", hard_background=False))
         grid = tile(slide.info, _everywhere(tissue), TileSpec(px=256, mpp=0.5))
         dim, bright, *_ = tile_pictures(slide, grid, [0, 1, 2, 3])
+        behind = from_slide(slide, Frame((0, 0, 512, 512), (128, 128), (0.5, 0.5)))
     np.testing.assert_array_equal(np.unique(dim), [64])  # 100 of 400, of 255
     np.testing.assert_array_equal(np.unique(bright), [255])
+    np.testing.assert_array_equal(behind[0, ::64], [(64, 64, 64), (255, 255, 255)])
 
 
 def _everywhere(tissue):
