@@ -13,6 +13,7 @@ from wsi_tools.embedding.networks import build
 
 __all__ = ["plain_network", "settled_weights"]
 
+BRANCH, THROUGH = (0.1, 0.5), (0.5, 1.5)  # scales of norms, about as trained networks have them
 SETTLING = 32  # pictures from which batch norms take their statistics
 
 
@@ -34,7 +35,8 @@ def settled_weights(folder: Path, name: str, pictures: Tensor) -> Path:
         module = build(find_card(name)).module
         norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
         for layer in norms:
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            ends_a_branch = not layer.weight.any()  # timm begins them at zero
+            nn.init.uniform_(layer.weight, *(BRANCH if ends_a_branch else THROUGH))
             nn.init.normal_(layer.bias, std=0.2)
             layer.momentum = None  # the statistics of all that was seen
         with torch.inference_mode():
