@@ -70,7 +70,7 @@ class MarkerBackbone:
             return self.backbone.embed_pixels(np.ascontiguousarray(np.moveaxis(planes, 1, 3)))
         seen = planes if all(self.present) else planes[:, self.present]  # (B, P, H, W)
         rows = self.backbone.embed_pixels(seen.reshape(-1, *seen.shape[2:], 1))  # (B·P, D)
-        return self._arranged(rows.reshape(*seen.shape[:2], -1))
+        return self._arranged(rows.reshape(*seen.shape[:2], rows.shape[1]))  # B may be 0
 
     def _arranged(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (B, P, D) of what is there → (B, *shape)."""

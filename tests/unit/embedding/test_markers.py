@@ -48,6 +48,14 @@ def test_a_marker_that_is_not_there_is_zeros_and_no_part_of_the_mean():
     np.testing.assert_array_equal(embedded("mean", here), [[1, 1], [3.5, 1]])
 
 
+@pytest.mark.parametrize(
+    ("way", "shape"), [("per-channel", (0, 3, 2)), ("mean", (0, 2)), ("concat", (0, 6))]
+)
+def test_a_batch_of_which_no_tile_could_be_read_has_no_features(way, shape):
+    nothing = MarkerBackbone(Greys(), way, (True, True, True)).embed_pixels(PLANES[:0])
+    assert nothing.shape == shape
+
+
 def test_colours_are_named_in_their_order():
     assert colours_of("rgb: CD8, DAPI,CK") == ("CD8", "DAPI", "CK")
     assert colours_of("concat") == ()
