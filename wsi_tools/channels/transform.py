@@ -140,10 +140,19 @@ def without_background(pixels: NDArray[Any], matched: MatchedPanel) -> Planes:
 
 def _values(pixels: NDArray[Any], marker: MatchedMarker, matched: MatchedPanel) -> Planes:
     """What one marker shows, float32 (...), its background subtracted."""
-    values: Planes = pixels[..., matched.channels.index(marker.channel)].astype(np.float32)
+    assert marker.channel is not None
+    values = _plane(pixels, matched.channels.index(marker.channel))
     if marker.background is not None:
-        source = pixels[..., matched.channels.index(marker.background)].astype(np.float32)
+        source = _plane(pixels, matched.channels.index(marker.background))
         source *= np.float32(marker.background_scale)
         values -= source
         np.maximum(values, 0, out=values)
     return values
+
+
+def _plane(pixels: NDArray[Any], place: int) -> Planes:
+    """One channel in float32, 0 where a float file has no number, as where tissue is found."""
+    plane: Planes = pixels[..., place].astype(np.float32)
+    if pixels.dtype.kind == "f":
+        np.nan_to_num(plane, copy=False, posinf=0, neginf=0)
+    return plane

@@ -178,6 +178,17 @@ def test_floating_point_channels_need_a_range_or_statistics(slide_with):
     assert transform_of(info, "none", bare)(pixels).ravel().tolist() == [-2.0, -1.0, 1.0, 9.0]
 
 
+def test_where_a_float_file_has_no_number_it_has_zero(slide_with):
+    info, less = slide_with("CD8", "AF", dtype="float32"), Marker("AF", role="background")
+    panel = Panel((Marker("CD8", background="AF", low=0.0, high=10.0), less), "p")
+    pixels = np.array([[np.nan, 1], [np.inf, 1], [5, np.nan], [5, 1]], np.float32)[None, None]
+    planes = transform_of(info, "dtype", panel)(pixels)
+    np.testing.assert_array_equal(planes.ravel(), np.float32([0, 0, 0.5, 0.4]))
+    values = without_background(pixels, panel.matched(info))
+    assert values.ravel().tolist() == [0, 0, 5, 4]
+    assert np.isnan(pixels).sum() == 2
+
+
 def test_fixed_ranges_are_needed_for_every_marker(slide_with):
     with pytest.raises(DataError, match="DAPI has no max in the panel, which --normalize fixed"):
         transform_of(slide_with(*NAMES), "fixed", Panel((Marker("DAPI"),), "p"))
