@@ -114,6 +114,28 @@ def test_channels_in_another_order_under_other_names_give_identical_features(
     assert others["request"]["channels"] == attributes["request"]["channels"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("DAPI,0,100,\nCD8a,3,200,DAPI\n", "found.CD8a.channel: 3 asked, 5 there"),
+        ("DAPI,0,50,\nCD8a,5,200,DAPI\n", "found.CD8a.background_scale: 4.0 asked, 2.0 there"),
+    ],
+)
+def test_a_panel_changed_under_its_name_is_another_request(
+    wsitools, seven, tmp_path, changed, said
+):
+    panel = tmp_path / "study.csv"
+    head = "marker_name,channel_index,exposure,background\n"
+    panel.write_text(head + "DAPI,0,100,\nCD8a,5,200,DAPI\n")
+    command = ("run", seven[0], "-o", tmp_path / "proj", "--panel", panel, *GRID, *LIGHT)
+    assert wsitools(*command).code == 0
+    assert "already done" in wsitools(*command).err
+    panel.write_text(head + changed)
+    refused = wsitools(*command)
+    assert refused.code == 4
+    assert said in refused.err
+
+
 @pytest.mark.parametrize("rule", ["dtype", "percentile:1,99", "zscore"])
 def test_a_brighter_slide_beside_it_changes_nothing(
     wsitools, seven, write_channels, csm, panel, tmp_path, rule
@@ -231,8 +253,10 @@ def test_a_slide_that_lacks_a_marker_fails_alone_or_does_without(
 
 def test_slides_of_other_panels_are_no_cohort(wsitools, write_channels, csm, tmp_path):
     planes, names = csm
-    for name in "acd":
-        write_channels(tmp_path / "slides" / f"{name}.ome.tiff", planes[:, :256], names)
+    for name in "acd":  # the channels of d lie the other way round, which matters to nobody
+        way = -1 if name == "d" else 1
+        path = tmp_path / "slides" / f"{name}.ome.tiff"
+        write_channels(path, np.ascontiguousarray(planes[::way, :256]), names[::way])
     write_channels(tmp_path / "slides" / "b.ome.tiff", planes[1:, :256], ["CD3", *names[2:]])
     project = tmp_path / "proj"
     assert wsitools("run", tmp_path / "slides", "-o", project, *GRID, *LIGHT).code == 0

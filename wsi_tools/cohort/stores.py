@@ -20,8 +20,9 @@ from wsi_tools.tiling import TileGrid
 __all__ = ["FeatureSet", "StoredFeatures", "choose_features", "fingerprints", "with_stores"]
 
 # What may differ between slides that are read together: each has its own tiles, one that overflows
-# float16 is stored as float32, and the scale of markers may be measured on each by itself.
-OF_ONE_SLIDE = ("grid", "dtype", "min_tissue", "statistics")
+# float16 is stored as float32, and each has its markers in channels of its own, on a scale that may
+# be measured there.
+OF_ONE_SLIDE = ("grid", "dtype", "min_tissue", "found", "statistics")
 NAMED = 5  # slides in a message
 
 

@@ -140,11 +140,12 @@ class MarkerView:
         return {"markers": self._asked.words()}
 
     def request(self) -> Mapping[str, Any]:
-        """What features depend on beside the backbone; `statistics` are the slide's own."""
+        """What features depend on beside the backbone; `found` and `statistics` are the slide's."""
         scale = self.transform.statistics
         own = scale.to_json()["markers"] if scale and self._asked.cohort is None else None
         return {
             "channels": self._asked.request(self.panel),
+            "found": self.matched.to_json(),
             "statistics": fingerprint(own) if own else None,
         }
 
