@@ -86,11 +86,42 @@ def test_a_scale_measured_on_tissue_is_written_as_shares_of_the_range(
     assert np.abs(group["0"][0] - share * 255).max() <= 0.501
 
 
+def test_a_marker_is_split_where_it_is_and_a_slide_without_it_fails_alone(
+    wsitools, test_data, tmp_path
+):
+    done = wsitools(
+        "split-channels", test_data / "mif/csm_B09.ome.tiff", test_data / "mif/small_vectra.qptiff",
+        "-o", tmp_path, "--markers", "Cy3",
+    )  # fmt: skip
+    assert (done.code, done.out) == (3, [str(tmp_path / "small_vectra")])
+    assert "csm_B09.ome.tiff: 'Cy3' is no marker of the panel; it has CD8a, CK-EPCAM" in done.err
+
+
+def test_a_scale_is_measured_on_coarse_slides_and_of_the_markers_that_are_there(
+    wsitools, test_data, tmp_path
+):
+    panel = tmp_path / "panel.csv"
+    panel.write_text("marker_name,role\nDAPI,nuclear\nCD8a,\nCD99,\n")
+    done = wsitools(
+        "split-channels", test_data / "mif/csm_B09.ome.tiff", "-o", tmp_path, "--panel", panel,
+        "--normalize", "zscore", "--missing-marker", "drop", "--mpp-override", "1",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "2 markers of 1 levels, without CD99" in done.err
+    assert {path.name for path in (tmp_path / "csm_B09").glob("*.zarr")} == {
+        "DAPI.ome.zarr", "CD8a.ome.zarr",
+    }  # fmt: skip
+
+
 def test_mistakes_on_the_command_line_are_one_line_and_exit_2(wsitools, test_data, tmp_path):
-    slide = test_data / "mif/csm_B09.ome.tiff"
+    slide, panel = test_data / "mif/csm_B09.ome.tiff", tmp_path / "panel.csv"
+    panel.write_text("marker_name\nCD8a\n")
     for options, said in (
         (("-o", tmp_path, "--to", "png"), "--to png: choose from ome-zarr, ome-tiff"),
-        (("-o", tmp_path, "--markers", "CD9"), "'CD9' is no marker of the panel; it has CD8a"),
+        (
+            ("-o", tmp_path, "--panel", panel, "--markers", "CD9"),
+            "'CD9' is no marker of the panel; it has CD8a",
+        ),
         (("-o", tmp_path, "--normalize", "log"), "--normalize log is not known"),
         ((), "split-channels: say where the files go with --out"),
     ):

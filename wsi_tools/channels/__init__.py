@@ -2,7 +2,7 @@
 
 from wsi_tools.channels.matching import MatchedMarker, MatchedPanel
 from wsi_tools.channels.normalization import Normalization
-from wsi_tools.channels.panel import ROLES, Marker, Panel, implicit_panel, is_nuclear
+from wsi_tools.channels.panel import ROLES, Marker, Panel, blaming, implicit_panel, is_nuclear
 from wsi_tools.channels.reading import read_panel
 from wsi_tools.channels.recipes import CHANNEL_RECIPES, ChannelRecipe
 from wsi_tools.channels.statistics import Statistics, combined, fitted
@@ -19,6 +19,7 @@ __all__ = [
     "Normalization",
     "Panel",
     "Statistics",
+    "blaming",
     "combined",
     "fitted",
     "implicit_panel",

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,16 @@ if TYPE_CHECKING:
     from wsi_tools.channels.matching import MatchedPanel
     from wsi_tools.slide import Channel, SlideInfo
 
-__all__ = ["ROLES", "Marker", "Panel", "faults", "implicit_panel", "is_nuclear", "is_unnamed"]
+__all__ = [
+    "ROLES",
+    "Marker",
+    "Panel",
+    "blaming",
+    "faults",
+    "implicit_panel",
+    "is_nuclear",
+    "is_unnamed",
+]
 
 ROLES = ("marker", "nuclear", "background", "ignore")
 
@@ -204,6 +214,21 @@ def implicit_panel(info: "SlideInfo") -> Panel:
         )
     markers = [_implied(channel) for channel in info.channels]
     return Panel(tuple(sorted(markers, key=_by_name)))
+
+
+@contextmanager
+def blaming(info: "SlideInfo", panel: Panel | None) -> Iterator[None]:
+    """Where no panel is given, a marker that is named and not there is the slide's lack.
+
+    Raises:
+        DataError: in the place of an InputError, so that the other slides are done.
+    """
+    try:
+        yield
+    except InputError as error:
+        if panel is not None:
+            raise
+        raise DataError(f"{info.path.name}: {error}; no --panel was given") from error
 
 
 def _implied(channel: "Channel") -> Marker:

@@ -115,13 +115,17 @@ def _measuring(ctx: typer.Context, request: "SplitRequest") -> Any:
     from wsi_tools.preparation import Embedding, Preparation
     from wsi_tools.preparation.fitting import ScaleFitting
     from wsi_tools.preparation.markers import Markers
+    from wsi_tools.preparation.requests import Tiling
+    from wsi_tools.tiling import TileSpec
 
     terminal.warn(request.rule.caution)
     markers = Markers(
         panel=request.panel, normalization=request.normalization, background=request.background
     )
+    tiling = Tiling(TileSpec(allow_upsample=True))  # nothing but the sample comes of these tiles
     return ScaleFitting(
-        Preparation("embed", reading(ctx), embedding=Embedding((), markers=markers))
+        Preparation("embed", reading(ctx), tiling=tiling, embedding=Embedding((), markers=markers)),
+        request.missing,
     )
 
 

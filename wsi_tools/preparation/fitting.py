@@ -19,9 +19,11 @@ class ScaleFitting:
 
     Attributes:
         preparation: whose tissue, tiles, panel and rule are taken.
+        missing: what becomes of a marker that a slide lacks: a scale for others needs them all.
     """
 
     preparation: Preparation
+    missing: str = "error"
 
     def __call__(self, task: Task, report: Report) -> tuple[Statistics, str]:
         """Measure one slide; also its fingerprint.
@@ -38,7 +40,7 @@ class ScaleFitting:
                 raise SlideError(f"{info.path.name}: is brightfield; take it out of the table")
             tissue, grid = Outlook(self.preparation, slide, task).ground()
             panel = asked.panel_of(info)
-            matched = panel.matched(info)  # a scale needs every marker of every slide
+            matched = panel.matched(info, self.missing)
             values = tissue_values(slide, grid, tissue, matched)
             rule = asked.rule(panel)
             return fitted(rule, matched.names, values, task.slide_id), info.fingerprint

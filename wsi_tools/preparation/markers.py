@@ -11,6 +11,7 @@ from wsi_tools.channels import (
     Normalization,
     Panel,
     Statistics,
+    blaming,
     implicit_panel,
 )
 from wsi_tools.embedding.markers import colours_of
@@ -94,11 +95,12 @@ class Markers:
 
         Raises:
             InputError: a marker was named that the panel has not.
-            DataError: no panel was given, and two channels have one name.
+            DataError: no panel was given, and two channels have one name, or none has that one.
         """
-        panel = self._less_background(info)
-        if colours := colours_of(self.channels_as):
-            panel = _only(panel, colours)
+        with blaming(info, self.panel):
+            panel = self._less_background(info)
+            if colours := colours_of(self.channels_as):
+                panel = _only(panel, colours)
         return panel if self.panel else replace(panel, name="")  # named by what it has now
 
     def _less_background(self, info: SlideInfo) -> Panel:

@@ -11,6 +11,7 @@ from wsi_tools.channels import (
     Normalization,
     Panel,
     Statistics,
+    blaming,
     implicit_panel,
 )
 from wsi_tools.errors import DataError, InputError
@@ -68,12 +69,15 @@ class SplitRequest:
 
         Raises:
             InputError: a marker was named that the panel has not.
-            DataError: the slide lacks one, or two have one name.
+            DataError: the slide lacks one, or one that was named without a panel, or two have one
+                name.
         """
         panel = self.panel or implicit_panel(info)
-        if self.background is not None:
-            panel = panel.with_background(*self.background)
-        return _only(panel, self.names).matched(info, self.missing)
+        with blaming(info, self.panel):
+            if self.background is not None:
+                panel = panel.with_background(*self.background)
+            panel = _only(panel, self.names)
+        return panel.matched(info, self.missing)
 
     def files(self, matched: MatchedPanel) -> dict[str, str]:
         """The file of each marker, by the marker's name.

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from wsi_tools.channels import Marker, Normalization, Panel
-from wsi_tools.errors import InputError
+from wsi_tools.errors import DataError, InputError
 from wsi_tools.preparation import Markers
 from wsi_tools.preparation.extremes import Extremes
 from wsi_tools.preparation.measuring import tissue_values
@@ -49,6 +49,23 @@ def test_an_implicit_panel_is_named_after_the_markers_that_are_left(slide):
     assert whole.matched.names == ("AF", "CD8", "DAPI")
     assert less.matched.names == ("CD8", "DAPI")
     assert less.panel.name == Panel((Marker("CD8"), Marker("DAPI"))).name != whole.panel.name
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"background": ("CD9", None)},
+        {"channels_as": "rgb:CD8,DAPI,CD9"},
+        {"background": ("CD9", None), "recipe": "fluoroformer"},
+    ],
+)
+def test_a_marker_that_is_nowhere_is_the_commands_mistake_or_without_a_panel_the_slides(
+    slide, asked
+):
+    with pytest.raises(InputError, match=r"^'CD9' is no marker of the panel"):
+        view(slide, panel=PANEL, **asked)
+    with pytest.raises(DataError, match=r"^a\.ome\.tiff: 'CD9' is no .*; no --panel was given"):
+        view(slide, **asked)
 
 
 def test_colours_keep_the_background_that_they_need(slide):
