@@ -50,7 +50,7 @@ class HeatmapRequest:
     what_if: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in self.to:
+        for name in self.to or ("",):
             _refuse_unknown("--to", name, FORMATS)
         _refuse_unknown("--scaling", self.scaling, SCALINGS)
         _refuse_unknown("--colours", self.colours, COLOURS)

@@ -118,7 +118,7 @@ class HeatmapWork:
                 "tiles": len(bags.rows(slide_id)),
                 "judges": str(self.models.judges(case)),
                 "slide_there": Path(store.record.path).is_file(),
-                "done": self._done(slide_id, bags) is not None,
+                "done": self._done(case, slide_id, bags) is not None,
             }
 
     def __call__(self, task: HeatmapTask, report: Report) -> list[Row]:
@@ -131,7 +131,7 @@ class HeatmapWork:
         """
         report("attention", 0, 1)
         bags = self._bags(task.case)
-        done = {slide_id: self._done(slide_id, bags) for slide_id in task.case.slides}
+        done = {slide_id: self._done(task.case, slide_id, bags) for slide_id in task.case.slides}
         if all(done.values()):
             return [row for row in done.values() if row is not None]
         return [
@@ -178,18 +178,22 @@ class HeatmapWork:
                 names.append(name)
                 report("files", len(names), len(names) + 1)
         made = seen.row() | {"slide_there": slide is not None, "files": names}
-        record = json_ready({"request": self._request(scores.slide_id, bags), "made": made})
+        request = self._request(seen.case, scores.slide_id, bags)
+        record = json_ready({"request": request, "made": made})
         write_atomically(self._record(scores.slide_id), json.dumps(record, indent=1).encode())
         row: Row = record["made"]
         return row
 
-    def _request(self, slide_id: str, bags: Bags) -> Row:
+    def _request(self, case: Case, slide_id: str, bags: Bags) -> Row:
         """What the files of a slide depend on."""
+        read = self.models.ensemble.checkpoints[0].reads.columns
         features, store = bags.features, FeatureStore(bags.stores[slide_id])
         attributes = store.feature_attributes(features.grid, features.name)
         return json_ready(
             {
                 **self.request.as_json(),
+                "case": case.slides,
+                "record": {column: case.cells.get(column) for column in read},
                 "models": self._weights,
                 "features": f"{features} {attributes['fingerprint']}",
             }
@@ -198,7 +202,7 @@ class HeatmapWork:
     def _record(self, slide_id: str) -> Path:
         return self.out / f"{slide_id}.heatmap.json"
 
-    def _done(self, slide_id: str, bags: Bags) -> Row | None:
+    def _done(self, case: Case, slide_id: str, bags: Bags) -> Row | None:
         """The row of a slide whose files are there; None where they are to be made.
 
         Raises:
@@ -207,7 +211,7 @@ class HeatmapWork:
         path = self._record(slide_id)
         try:
             record: Mapping[str, Any] = json.loads(path.read_text())
-            changed_request = difference(self._request(slide_id, bags), record["request"])
+            changed_request = difference(self._request(case, slide_id, bags), record["request"])
             row: Row = record["made"]
         except FileNotFoundError:
             return None
@@ -221,4 +225,12 @@ class HeatmapWork:
                 "another --out, or add --overwrite"
             )
         there = all((self.out / name).is_file() for name in row["files"])
-        return row if there else None
+        return row if there and not _is_back(row, bags) else None
+
+
+def _is_back(row: Mapping[str, Any], bags: Bags) -> bool:
+    """Whether a slide that was gone when its files were made can be read again."""
+    if row["slide_there"]:
+        return False
+    with slide_of(FeatureStore(bags.stores[row["slide_id"]])) as slide:
+        return slide is not None

@@ -15,6 +15,7 @@ import shapely
 import tifffile
 import tiffslide
 
+from wsi_tools.cohort import Cohort
 from wsi_tools.errors import InputError, SlideError, StoreError
 from wsi_tools.heatmap import (
     Frame,
@@ -213,6 +214,7 @@ def test_a_score_that_is_not_offered_is_refused_with_those_that_are(written):
     ("options", "told"),
     [
         ({"to": ("jpg",)}, "--to jpg: choose from png, csv"),
+        ({"to": ()}, "--to : choose from png, csv"),
         ({"scaling": "log"}, "--scaling log"),
         ({"colours": "jet"}, "--colours jet: choose from viridis"),
         ({"background": "none"}, "--background none"),
@@ -291,6 +293,18 @@ def test_without_the_slide_everything_but_tiles_is_there(run, project, cohort_of
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_tiles_are_made_once_the_slide_is_back(run, write_slide, write_store, cohort_of, tmp_path):
+    path = write_slide(tmp_path / "slide.tiff")
+    write_store(tmp_path / "proj", "slide", path)
+    work = work_of(run, tmp_path / "proj", cohort_of, tmp_path / "maps", to=("csv",), tiles=2)
+    away = path.rename(tmp_path / "elsewhere.tiff")
+    (gone,) = done_by(work)
+    assert gone["files"] == ["slide.csv"]
+    away.rename(path)
+    (row,) = done_by(work)
+    assert row["files"] == ["slide.csv", "slide.attention.tiles.png"]
+
+
 def test_another_file_in_the_slides_place_is_not_shown(
     run, write_slide, write_store, cohort_of, tmp_path
 ):
@@ -337,6 +351,17 @@ def test_another_record_changes_prediction_and_attention(personal, planted, coho
     unchanged = picture_of((tmp_path / "maps" / "square.attention-if-age=50.png").read_bytes())
     changed = picture_of((tmp_path / "maps" / "square.attention-if-age=90.png").read_bytes())
     assert (unchanged != changed).any()
+
+
+def test_maps_of_another_record_are_not_taken_for_those_that_are_asked(
+    personal, planted, cohort_of, tmp_path
+):
+    work = work_of(personal, planted[0], cohort_of, tmp_path / "maps", to=("csv",))
+    done_by(work)
+    slides = tuple(replace(each, cells={"age": "90"}) for each in work.cohort.slides)
+    older = replace(work, cohort=Cohort(slides))
+    with pytest.raises(StoreError, match=r'record\.age: "90" asked, "50" there'):
+        done_by(older)
 
 
 def test_a_record_the_model_does_not_read_cannot_change_it(
