@@ -101,10 +101,11 @@ def test_a_scale_is_measured_on_coarse_slides_and_of_the_markers_that_are_there(
     wsitools, test_data, tmp_path
 ):
     panel = tmp_path / "panel.csv"
-    panel.write_text("marker_name,role\nDAPI,nuclear\nCD8a,\nCD99,\n")
+    panel.write_text("marker_name,role\nDAPI,nuclear\nCD8a,background\nCD99,\n")
     done = wsitools(
         "split-channels", test_data / "mif/csm_B09.ome.tiff", "-o", tmp_path, "--panel", panel,
         "--normalize", "zscore", "--missing-marker", "drop", "--mpp-override", "1",
+        "--markers", "CD8a,DAPI,CD99",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "2 markers of 1 levels, without CD99" in done.err

@@ -125,7 +125,7 @@ def _measuring(ctx: typer.Context, request: "SplitRequest") -> Any:
     tiling = Tiling(TileSpec(allow_upsample=True))  # nothing but the sample comes of these tiles
     return ScaleFitting(
         Preparation("embed", reading(ctx), tiling=tiling, embedding=Embedding((), markers=markers)),
-        request.missing,
+        request.matched,
     )
 
 

@@ -1,14 +1,16 @@
 """The scale of one slide's markers, measured before any slide is embedded on it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from wsi_tools.channels import Statistics
+from wsi_tools.channels import MatchedPanel, Statistics
 from wsi_tools.channels.statistics import fitted
 from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
 from wsi_tools.preparation import Preparation, Task
 from wsi_tools.preparation.forecast import Outlook
 from wsi_tools.preparation.measuring import tissue_values
+from wsi_tools.slide import SlideInfo
 
 __all__ = ["ScaleFitting"]
 
@@ -19,11 +21,11 @@ class ScaleFitting:
 
     Attributes:
         preparation: whose tissue, tiles, panel and rule are taken.
-        missing: what becomes of a marker that a slide lacks: a scale for others needs them all.
+        matched: finds the markers of a slide; None takes all of the panel's, none may be missing.
     """
 
     preparation: Preparation
-    missing: str = "error"
+    matched: Callable[[SlideInfo], MatchedPanel] | None = None
 
     def __call__(self, task: Task, report: Report) -> tuple[Statistics, str]:
         """Measure one slide; also its fingerprint.
@@ -40,7 +42,7 @@ class ScaleFitting:
                 raise SlideError(f"{info.path.name}: is brightfield; take it out of the table")
             tissue, grid = Outlook(self.preparation, slide, task).ground()
             panel = asked.panel_of(info)
-            matched = panel.matched(info, self.missing)
+            matched = self.matched(info) if self.matched else panel.matched(info)
             values = tissue_values(slide, grid, tissue, matched)
             rule = asked.rule(panel)
             return fitted(rule, matched.names, values, task.slide_id), info.fingerprint
