@@ -34,6 +34,7 @@ class Extremes:
         for place in range(len(self._names)):
             plane = pixels[..., place]
             there = plane[plane != 0]
+            there = there[np.isfinite(there)] if there.dtype.kind == "f" else there
             if there.size:
                 self._widen(place, float(there.min()), float(there.max()), _at_the_limit(there))
         with self._guard:

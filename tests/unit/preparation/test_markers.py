@@ -128,3 +128,9 @@ def test_channels_that_say_nothing_are_named():
     )
     extremes.note(pixels[1:] // 2)
     assert extremes.warnings()[2] == "AF is saturated: 1% of its pixels have the largest value"
+
+
+def test_a_channel_with_gaps_in_its_numbers_is_not_called_empty():
+    extremes = Extremes(("CD8", "AF"))
+    extremes.note(np.array([[np.nan, np.nan], [3, np.inf], [7, 0]], np.float32)[None, None])
+    assert extremes.warnings() == ("AF is empty: 0 in every tile",)
