@@ -1,12 +1,13 @@
 """The same slide of a patient whose record differs in one place: what changes, and where."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_tools.cohort import Case
+from wsi_tools.cohort.clinical import Categories, Numbers, Scaler
 from wsi_tools.errors import InputError
 from wsi_tools.heatmap.scale import Scaled
 from wsi_tools.heatmap.scores import ATTENTION, TileScores
@@ -81,22 +82,41 @@ def change_of(text: str) -> Change:
     return Change(column.strip(), value.strip())
 
 
-def changed(case: Case, change: Change, read: tuple[str, ...]) -> Case:
+def changed(case: Case, change: Change, scalers: Iterable[Scaler]) -> Case:
     """The case with another cell.
 
     Args:
         case: as it is.
         change: of its record.
-        read: the clinical columns that the model reads.
+        scalers: of the models' clinical tables.
 
     Raises:
-        InputError: the model does not read that column.
+        InputError: no model reads that column, or none can make anything of the value.
     """
+    columns = [column for scaler in scalers for column in scaler.columns]
+    read = tuple(dict.fromkeys(column.column for column in columns))
     if change.column not in read:
         known = f"it reads {', '.join(read)}" if read else "it reads no clinical column"
         raise InputError(f"--what-if {change}: the model does not read {change.column!r}; {known}")
+    _refuse_unseen(change, [column for column in columns if column.column == change.column])
     cells: Mapping[str, str | None] = {**case.cells, change.column: change.value}
     return replace(case, cells=cells)
+
+
+def _refuse_unseen(change: Change, columns: Sequence[Numbers | Categories]) -> None:
+    """Refuse what is no number of a column of numbers, and a name that was in no training fold.
+
+    Such a name reads as a missing one: the answer would be that to another question.
+    """
+    names = {name for each in columns if isinstance(each, Categories) for name in each.names}
+    if names and change.value not in names:
+        known = ", ".join(sorted(names))
+        raise InputError(f"--what-if {change}: the training folds knew {known}")
+    try:
+        for each in columns:
+            list(each.encode(change.value))
+    except ValueError:
+        raise InputError(f"--what-if {change}: give a number, as in the training fold") from None
 
 
 def contrast(values: Values) -> Scaled:

@@ -157,9 +157,10 @@ class HeatmapWork:
     def _seen(self, case: Case, bags: Bags) -> Iterator[_Seen]:
         """The scores of each slide, and what they would be."""
         before = self.models.scores(case, bags)
-        read = self.models.ensemble.checkpoints[0].reads.columns
+        models = self.models.ensemble.checkpoints
+        scalers = [scaler for each in models for scaler in each.reads.scalers]
         others = [
-            (change, self.models.scores(changed(case, change, read), bags))
+            (change, self.models.scores(changed(case, change, scalers), bags))
             for change in self.request.what_if
         ]
         for number, scores in enumerate(before):
