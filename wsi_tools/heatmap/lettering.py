@@ -2,6 +2,7 @@
 
 from math import ceil
 from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Lettering:
 
     def width(self, text: str) -> float:
         """How long a line of text is, in pixels."""
-        return float(self._font.getlength(text.replace(MICRO, "u")))
+        return float(self._font.getlength(_drawn(text)))
 
     def shortened(self, text: str, width: float) -> str:
         """The text, or its beginning and three dots where it is longer than `width` pixels."""
@@ -56,7 +57,7 @@ class Lettering:
     ) -> None:
         """Write a line whose left end, middle or right end lies at `xy`, on the baseline."""
         x = xy[0] - {"left": 0.0, "middle": 0.5, "right": 1.0}[side] * self.width(text)
-        plain = text.replace(MICRO, "u")
+        plain = _drawn(text)
         self._draw.text((x, xy[1]), plain, fill=colour, font=self._font, anchor="ls")
         for place, letter in enumerate(text):
             if letter == MICRO:
@@ -82,3 +83,8 @@ class Lettering:
         width = max(1, round(self.size_px * STEM))
         left = ceil(xy[0] + stem) + 1  # the box begins a pixel before the ink
         self.box((left, xy[1] - 1, left + width, xy[1] + self.size_px * TAIL), colour)
+
+
+def _drawn(text: str) -> str:
+    """A text in letters of the typeface, one for one: it has no accents, and no µ."""
+    return "".join("u" if letter == MICRO else normalize("NFD", letter)[0] for letter in text)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ Files = Iterator[tuple[str, bytes]]
 ASKED = "attention among markers: a row asks, a column gives"
 RISK = "risk"
 MOST_SAID = 4  # numbers that find room on a line
+UNSAFE = re.compile(r"[^\w.=+-]")  # in the name of a file; "<50" and ">50" stay two names
 TIFF_PX = 2048  # the longer side of a pyramid's first level
 
 
@@ -200,7 +202,7 @@ class _Sheet:
 
     def _name(self, what: str, suffix: str) -> str:
         """The name of a file: the slide, what it shows, and its kind."""
-        slug = re.sub(r"[^\w.=+-]+", "-", what).strip("-")
+        slug = UNSAFE.sub(lambda found: quote(found[0], safe=""), re.sub("[: /]", "-", what))
         return ".".join(part for part in (self.scores.slide_id, slug, suffix) if part)
 
 

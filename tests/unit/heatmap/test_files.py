@@ -15,7 +15,8 @@ import shapely
 import tifffile
 import tiffslide
 
-from wsi_tools.cohort import Cohort
+from wsi_tools.cohort import Case, Cohort
+from wsi_tools.cohort.clinical import Categories, Numbers, Scaler
 from wsi_tools.errors import InputError, SlideError, StoreError
 from wsi_tools.heatmap import (
     Frame,
@@ -30,8 +31,9 @@ from wsi_tools.heatmap import (
 )
 from wsi_tools.heatmap.figure import HEAD_PX, MARGIN_PX
 from wsi_tools.heatmap.geojson import to_geojson
+from wsi_tools.heatmap.lettering import Lettering
 from wsi_tools.heatmap.scale import ramp
-from wsi_tools.heatmap.what_if import change_of
+from wsi_tools.heatmap.what_if import change_of, changed
 from wsi_tools.heatmap.writing import files_of
 from wsi_tools.prediction import Computing
 from wsi_tools.slide import open_slide
@@ -150,6 +152,27 @@ def test_polygons_may_begin_at_the_corner_of_the_bounds(scores):
         moved = np.subtract(one["geometry"]["coordinates"], other["geometry"]["coordinates"])
         np.testing.assert_allclose(moved, np.broadcast_to((200, 400), moved.shape))
         assert one["properties"] == other["properties"]
+
+
+def test_names_that_differ_in_signs_alone_are_files_of_their_own(scores):
+    names = ("attention:<50", "attention:>50", "attention:-", "attention")
+    signs = replace(scores, names=names, values=scores.values[:, :4])
+    files = [name for name, _ in files_of(signs, HeatmapRequest(scores=names), None)]
+    assert files == [
+        "torn.attention-%3C50.png",
+        "torn.attention-%3E50.png",
+        "torn.attention--.png",
+        "torn.attention.png",
+    ]
+
+
+def test_letters_with_accents_are_drawn_without():
+    paper = np.full((24, 120, 3), 255, np.uint8)
+    lines = [Lettering(paper) for _ in range(2)]
+    for line, text in zip(lines, ("Ménière", "Meniere"), strict=True):
+        line.write((4, 18), text)
+    assert (lines[0].picture == lines[1].picture).all()
+    assert (lines[0].picture != paper).any()
 
 
 def test_the_picture_and_the_table_agree(written, scores):
@@ -372,6 +395,23 @@ def test_a_record_the_model_does_not_read_cannot_change_it(
         done_by(work_of(personal, planted[0], cohort_of, tmp_path / "a", **request))
     with pytest.raises(InputError, match="it reads no clinical column"):
         done_by(work_of(run, project, cohort_of, tmp_path / "b", **request))
+
+
+SCALER = Scaler("record", (Categories("stage", ("I", "II")), Numbers("age", 60.0, 10.0)))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("stage=ii", "--what-if stage=ii: the training folds knew I, II"),
+        ("age=old", "--what-if age=old: give a number"),
+    ],
+)
+def test_a_value_that_reads_as_a_missing_one_is_refused(text, told):
+    case = Case("a", "a", ("a",), cells={"stage": "I", "age": "50"})
+    with pytest.raises(InputError, match=told):
+        changed(case, change_of(text), [SCALER])
+    assert changed(case, change_of("stage=II"), [SCALER]).cells == {"stage": "II", "age": "50"}
 
 
 @pytest.mark.parametrize("text", ["age", "=70", "age=", " =3"])
