@@ -97,6 +97,15 @@ def test_what_cannot_be_is_one_line_and_its_code(in_process, made, tmp_path, arg
     assert told in left.stderr
 
 
+def test_a_fold_that_learnt_from_slides_is_warned_of(in_process, made, tmp_path):
+    left = in_process("heatmap", made[0] / "fold-0", made[1], "-o", tmp_path / "maps")
+    with (made[0] / "predictions.csv").open(newline="") as stream:
+        others = [row for row in csv.DictReader(stream) if row["fold"] != "0"]
+    slides = len(list(made[1].glob("*.zarr")))
+    assert left.exit_code == 0
+    assert f"{len(others)} of {slides} slides helped to train" in left.stderr
+
+
 def test_a_torn_store_fails_alone_and_is_listed(wsitools, made, tmp_path):
     project = shutil.copytree(made[1], tmp_path / "proj")
     for chunk in (project / "P003-1.zarr").glob("grids/*/features/synthetic/c/0/0"):

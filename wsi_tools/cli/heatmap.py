@@ -168,9 +168,16 @@ def _make(ctx: typer.Context, work: "HeatmapWork") -> None:
             time_limit=given["time_limit"],
             stall_s=given["stall_limit"],
         )
+        known = []
         for _, rows in crew.results(tasks):
             for row in rows:
                 _tell(row, work, json=given["json"])
+                known.append(row["judges"]["known"])
+    if "learnt" in known:
+        terminal.warn(
+            f"{known.count('learnt')} of {len(known)} slides helped to train all models that are "
+            "here; their maps show what was learnt by heart"
+        )
 
 
 def _tell(row: dict[str, Any], work: "HeatmapWork", *, json: bool) -> None:
@@ -230,5 +237,5 @@ def _request(given: dict[str, Any]) -> "HeatmapRequest":
         picture_px=given["picture_px"],
         tiles=given["tiles"],
         origin=given["origin"],
-        what_if=tuple(change_of(text) for text in given["what_if"] or ()),
+        what_if=tuple(dict.fromkeys(change_of(text) for text in given["what_if"] or ())),
     )
