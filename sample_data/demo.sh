@@ -1,5 +1,5 @@
 # The demo: three small slides, made here, to feature stores and pictures in demo/; then a synthetic
-# cohort, whose planted signal is learnt and measured.
+# cohort, whose planted signal is learnt, measured and shown.
 # Wants wsitools and its python first on the PATH; `make demo` sees to that.
 set -eu
 
@@ -34,8 +34,10 @@ wsitools splits demo/cohort.csv --label grade --classes low,high -o demo/splits.
 wsitools train demo/proj demo/cohort.csv --label grade --classes low,high --splits demo/splits.csv --jobs 2 -o demo/run
 wsitools predict demo/run demo/proj -o demo/predictions.csv
 wsitools evaluate demo/run/predictions.csv demo/cohort.csv --label grade --classes low,high -o demo/metrics
+wsitools heatmap demo/run demo/proj -o demo/heatmaps --shard 1/15 >/dev/null
 wsitools report demo/run
 wsitools status demo/project --html demo/slides.html >/dev/null
 
 echo "pages: demo/run/report.html demo/slides.html"
+echo "heat maps: $(echo demo/heatmaps/*.png)"
 echo "pictures: $(echo demo/project/overlays/*.png)"
