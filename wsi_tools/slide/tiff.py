@@ -58,6 +58,7 @@ class Survey:
         axes: tifffile's letters, such as "YXS" for brightfield and "CYX" for planes.
         shape: one length per axis.
         dtype: as numpy writes it.
+        pictures: how many the file holds, this one among them.
         sizes: (width, height) per level.
         layout: how level 0 is stored.
         piece_px: (width, height) of the largest tile or strip that is decoded whole.
@@ -74,6 +75,7 @@ class Survey:
     axes: str
     shape: tuple[int, ...]
     dtype: str
+    pictures: int
     sizes: tuple[tuple[int, int], ...]
     layout: Layout
     piece_px: tuple[int, int]
@@ -174,6 +176,11 @@ def refuse_unless_brightfield(seen: Survey) -> None:
 
 
 def _refuse_colourless(seen: Survey) -> None:
+    if seen.is_one_grey_plane and seen.pictures > 1:
+        raise SlideError(
+            f"{seen.pictures} pictures of different sizes or values, the largest one plane of "
+            f"{seen.dtype}; the planes of a slide are alike"
+        )
     if seen.is_one_grey_plane:
         raise SlideError(
             f"one plane of {seen.dtype}: a mask is no slide, and a slide in several such files is "
@@ -217,6 +224,7 @@ def _described(tiff: Any, index: int, series: Any) -> Survey:
         axes=series.axes,
         shape=tuple(series.shape),
         dtype=str(series.dtype),
+        pictures=len(tiff.series),
         sizes=sizes,
         layout=_layout(page),
         piece_px=max(

@@ -321,6 +321,14 @@ def test_one_plane_is_a_marker_in_a_microscopes_format_and_nothing_elsewhere(tmp
         open_slide(tmp_path / "mask.tif")
 
 
+def test_pages_that_no_two_alike_make_a_picture_are_called_so_and_no_mask(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "mixed.tif") as tiff:
+        tiff.write(noise((64, 64), "uint16"))
+        tiff.write(noise((64, 64), "uint8"))
+    with pytest.raises(SlideError, match="2 pictures of different sizes or values"):
+        open_slide(tmp_path / "mixed.tif")
+
+
 def test_planes_of_different_depth_or_size_and_labels_are_refused(tmp_path):
     with tifffile.TiffWriter(tmp_path / "mixed.tif") as tiff:
         for dtype in ("uint8", "uint8", "uint16"):
