@@ -27,7 +27,8 @@ class RunModels:
     """The models of a run, or of the one fold that is named.
 
     A slide of the run's cohort is seen by the models that were tested on it, so that no picture
-    shows what was learnt by heart; any other slide by all of them, averaged. Where neither can be
+    shows what was learnt by heart, and so is another slide of a patient of that cohort; any other
+    slide is seen by all of them, averaged. Where neither can be
     (one fold was named, which learnt from the slide) the scores say so.
 
     Args:
@@ -41,8 +42,10 @@ class RunModels:
     ) -> None:
         self.ensemble, self.names = ensemble, tuple(names)
         self._roles: dict[str, dict[tuple[int, int], str]] = {}
+        self._patients: dict[str, dict[tuple[int, int], str]] = {}
         for each in splits.assignments if splits else ():
             self._roles.setdefault(each.slide_id, {})[each.place] = each.role
+            self._patients.setdefault(each.patient_id, {})[each.place] = each.role
 
     @classmethod
     def load(cls, run: Path, computing: Computing | None = None) -> Self:
@@ -94,9 +97,10 @@ class RunModels:
         return self.ensemble.only(chosen), judges
 
     def _role(self, case: Case, place: tuple[int, int]) -> str | None:
-        """The role of a case in a fold; None where the run does not know it."""
-        roles = (self._roles.get(slide, {}).get(place) for slide in case.slides)
-        return next((role for role in roles if role is not None), None)
+        """The role of a case or its patient in a fold; None where the run knows neither."""
+        known = [self._roles.get(slide, {}) for slide in case.slides]
+        known.append(self._patients.get(case.patient_id, {}))
+        return next((roles[place] for roles in known if place in roles), None)
 
 
 def _by_slide(

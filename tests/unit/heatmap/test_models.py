@@ -55,6 +55,14 @@ def test_a_slide_is_seen_by_the_fold_that_was_tested_on_it(run, project, cohort_
     assert str(found["other"]) == "mean of 2 models, learnt from this slide"
 
 
+def test_another_slide_of_a_patient_is_seen_by_the_fold_tested_on_the_patient(run):
+    models = RunModels.load(run, CPU)
+    (case,) = Cohort((SlideRow("stranger", "p1"),)).cases()
+    assert models.judges(case).models == ("fold-0",)
+    (case,) = Cohort((SlideRow("stranger", "p2"),)).cases()
+    assert models.judges(case).known == "learnt"
+
+
 def test_one_fold_says_when_it_learnt_from_the_slide(run, project, cohort_of):
     found = judges_of(run / "fold-1", project, cohort_of)
     assert str(found["square"]) == "fold-1, learnt from this slide"
