@@ -5,6 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine makes no fact untrue
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -121,9 +121,8 @@ def _exploratory_auc(model: MILModel, stories: Sequence[Story]) -> float:
     """Does the attention of the record's tokens single out the tiles of the picked type?"""
     cases = [story.told() for story in stories]
     read = zip(answers(model, cases), cases, strict=True)
-    return float(
-        torch.tensor([auc(output.views["exploratory"], case.keys) for output, case in read]).mean()
-    )
+    found = [auc(output.views["exploratory"].squeeze(0), case.keys) for output, case in read]
+    return float(torch.tensor(found).mean())
 
 
 TASK = Task(

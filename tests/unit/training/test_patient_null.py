@@ -43,7 +43,7 @@ def cohort_of(draw, *, grouped):
     return Cohort(tuple(rows), LABEL)
 
 
-def tested_auroc(cohort, project, out):
+def pooled_auroc(cohort, project, out):
     """The pooled AUROC of test patients over five folds."""
     model = Composition("abmil", settings={"hidden_dim": 32, "attention_dim": 16})
     design = Design(project, LABEL, model, recipe=RECIPE, compute=Compute("cpu", cache_gb=0.1))
@@ -54,7 +54,7 @@ def tested_auroc(cohort, project, out):
 @pytest.mark.slow
 def test_random_labels_of_patients_cannot_be_predicted(project, tmp_path):
     found = [
-        tested_auroc(cohort_of(draw, grouped=True), project, tmp_path / str(draw))
+        pooled_auroc(cohort_of(draw, grouped=True), project, tmp_path / str(draw))
         for draw in range(5)
     ]
     assert 0.35 <= np.mean(found) <= 0.65  # three standard errors of thirty patients, five times
@@ -62,4 +62,4 @@ def test_random_labels_of_patients_cannot_be_predicted(project, tmp_path):
 
 @pytest.mark.slow
 def test_a_split_by_slides_would_predict_them(project, tmp_path):
-    assert tested_auroc(cohort_of(0, grouped=False), project, tmp_path) > 0.8
+    assert pooled_auroc(cohort_of(0, grouped=False), project, tmp_path) > 0.8
