@@ -176,3 +176,11 @@ def test_the_page_has_a_place_for_every_table(tmp_path):
     for name, _ in sections(outcomes):
         written(copy, name, "the figures")
     assert copy.read_text().count("\n\nthe figures\n\n") == 6
+
+
+def test_a_set_without_published_figures_is_cross_validated_once():
+    repeats = {
+        bag_set: max(trial.repeat for trial in trials([bag_set], Size())) + 1
+        for bag_set in ("musk1", "mnist")
+    }
+    assert repeats == {"musk1": 3, "mnist": 1}
