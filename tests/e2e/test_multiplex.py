@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -436,7 +438,7 @@ def test_new_slides_are_prepared_with_the_markers_and_the_scale_of_the_training_
 
 @pytest.mark.slow
 def test_12000_by_12000_pixels_of_8_markers_need_1500_mb_above_the_imports(start, tmp_path):
-    """2.3 GB of pixels, ResNet50, a thin grid; the imports of both processes are 0.9 GB."""
+    """2.3 GB of pixels, ResNet50, a thin grid; the imports of one process are measured beside."""
     import psutil
 
     texture = np.random.default_rng(10).integers(1, 4_000, (512, 512)).astype("uint16")
@@ -461,7 +463,15 @@ def test_12000_by_12000_pixels_of_8_markers_need_1500_mb_above_the_imports(start
         _, told = run.communicate()
     assert run.returncode == 0, told
     assert np.count_nonzero(stored(tmp_path / "proj")[0].any(axis=(1, 2))) >= 10
-    assert peak - 0.9e9 < 1.5e9
+    assert peak - imported_bytes() < 1.5e9
+
+
+def imported_bytes():
+    """Bytes in memory of a process that has but imported what a worker does."""
+    rooms = "wsi_tools.embedding.backbones, wsi_tools.preparation.stages, timm"
+    told = f"import resource, {rooms}; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    return int(done.stdout) * 1024
 
 
 def resident(process):

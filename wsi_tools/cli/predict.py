@@ -176,10 +176,10 @@ def _deliver(given: Mapping[str, Any], table: tuple[list[str], list[list[object]
     Raises:
         DataError: other predictions are there, and not to be overwritten.
     """
-    from wsi_tools.prediction import predictions_csv
+    from wsi_tools.prediction import as_csv
     from wsi_tools.store.files import write_atomically
 
-    text, out = predictions_csv(*table), given["out"]
+    text, out = as_csv(*table), given["out"]
     if out == "-":
         sys.stdout.write(text)
         return

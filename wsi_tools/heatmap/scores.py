@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_tools.errors import InputError
-from wsi_tools.heatmap.tables import table
+from wsi_tools.prediction.table import as_csv
 from wsi_tools.store import FeatureStore
 from wsi_tools.tiling import TileGrid
 
@@ -61,7 +61,7 @@ class MarkerMatrix:
     def csv(self) -> str:
         """The table ``marker,…``: a row asks, a column receives."""
         rows = zip(self.names, self.values.astype(str).tolist(), strict=True)
-        return table(("marker", *self.names), [(name, *row) for name, row in rows])
+        return as_csv(("marker", *self.names), [(name, *row) for name, row in rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,4 +113,4 @@ class TileScores:
         header = ("slide_id", "x", "y", "width", "height", *self.names)
         numbers = np.where(np.isnan(self.values), "", self.values.astype(str)).tolist()
         rows = zip(self.grid.xy.tolist(), numbers, strict=True)
-        return table(header, [(self.slide_id, *xy, *sides, *row) for xy, row in rows])
+        return as_csv(header, [(self.slide_id, *xy, *sides, *row) for xy, row in rows])

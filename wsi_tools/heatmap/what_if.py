@@ -11,7 +11,7 @@ from wsi_tools.cohort.clinical import Categories, Numbers, Scaler
 from wsi_tools.errors import InputError
 from wsi_tools.heatmap.scale import Scaled
 from wsi_tools.heatmap.scores import ATTENTION, TileScores
-from wsi_tools.heatmap.tables import table
+from wsi_tools.prediction.table import as_csv
 
 __all__ = ["Change", "WhatIf", "change_of", "changed", "contrast", "what_if_csv"]
 
@@ -129,4 +129,4 @@ def contrast(values: Values) -> Scaled:
 def what_if_csv(what_ifs: Sequence[WhatIf]) -> str:
     """The table of several changes of one slide's record, a line each."""
     rows = [what_if.row() for what_if in what_ifs]
-    return table(list(rows[0]), [list(row.values()) for row in rows])
+    return as_csv(list(rows[0]), [list(row.values()) for row in rows])

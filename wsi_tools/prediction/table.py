@@ -2,11 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from wsi_tools.prediction.ensemble import Prediction
 
-__all__ = ["header_of", "predictions_csv", "rows_of"]
+__all__ = ["as_csv", "header_of", "rows_of"]
 
 NAMES = ("slide_id", "patient_id", "fold")
 
@@ -26,8 +26,8 @@ def rows_of(
         yield [slide_id, prediction.case.patient_id, fold, *more, *numbers]
 
 
-def predictions_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """The table as text; numbers as they read back."""
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as comma-separated lines; numbers as they read back."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(header)

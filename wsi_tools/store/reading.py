@@ -97,7 +97,7 @@ class FeatureStore:
 
     def tiles(self, key: str) -> int:
         """N, the number of tiles of a grid."""
-        return len(self._values(f"grids/{key}/coords"))
+        return self._shape(f"grids/{key}/coords")[0]
 
     def grid(self, key: str) -> TileGrid:
         """One grid: row i is tile i for ever."""
@@ -120,8 +120,7 @@ class FeatureStore:
 
     def feature_shape(self, key: str, name: str) -> tuple[int, ...]:
         """(N, D) or (N, M, D) of one set of features."""
-        chunks = self._chunks(_features(key, name))
-        return self.features(key, name).shape if chunks is None else chunks.shape
+        return self._shape(_features(key, name))
 
     def feature_rows(
         self, key: str, name: str, rows: Rows | None = None, *, verify: bool = False
@@ -164,6 +163,10 @@ class FeatureStore:
                 return np.asarray(self._array(node)[...])
             chunks.verify()
             return chunks.read()
+
+    def _shape(self, node: str) -> tuple[int, ...]:
+        chunks = self._chunks(node)
+        return self._array(node).shape if chunks is None else chunks.shape
 
     def _chunks(self, node: str) -> RowChunks | None:
         with self._reading(node):

@@ -9,7 +9,7 @@ from wsi_tools.checkpoint import JSON_NAME
 from wsi_tools.evaluation import Joined, calling, join, read_predictions, read_references
 from wsi_tools.evaluation.folder import evaluated
 from wsi_tools.metrics import ClassRows, FollowUpTerms, PatientDraws, summary, write_estimates
-from wsi_tools.prediction.table import predictions_csv
+from wsi_tools.prediction.table import as_csv
 from wsi_tools.store.files import write_atomically
 from wsi_tools.training.experiment import Experiment
 from wsi_tools.training.folder import PREDICTIONS, RunFolder
@@ -44,7 +44,7 @@ def _gathered(run: RunFolder) -> str:
         with (run.fold(key) / PREDICTIONS).open(newline="", encoding="utf-8") as stream:
             rows += csv.DictReader(stream)
     shared = [name for name in rows[0] if all(name in row for row in rows)] if rows else []
-    return predictions_csv(shared, [[row[name] for name in shared] for row in rows])
+    return as_csv(shared, [[row[name] for name in shared] for row in rows])
 
 
 def _joined(run: RunFolder, experiment: Experiment) -> tuple[Joined, FollowUpTerms]:

@@ -10,7 +10,7 @@ from wsi_tools.checkpoint import Checkpoint
 from wsi_tools.execution import Report
 from wsi_tools.prediction.computing import Computing
 from wsi_tools.prediction.ensemble import Ensemble
-from wsi_tools.prediction.table import header_of, predictions_csv, rows_of
+from wsi_tools.prediction.table import as_csv, header_of, rows_of
 from wsi_tools.splits import held_out
 from wsi_tools.store.disk import naming_the_disk
 from wsi_tools.store.files import write_atomically
@@ -75,7 +75,7 @@ class TrainingWork:
         model = Ensemble([checkpoint], Computing(design.compute.device, design.recipe.precision))
         header = header_of(model.columns, spread=False, more=self.run.outer)
         if not cases:
-            return predictions_csv(header, [])
+            return as_csv(header, [])
         bags = model.bags(design.project, cohort.only({name for c in cases for name in c.slides}))
         more = [getattr(key, name) for name in self.run.outer]
         rows = [
@@ -83,7 +83,7 @@ class TrainingWork:
             for each in model.predictions(cases, bags)
             for row in rows_of(each, str(key.fold), more)
         ]
-        return predictions_csv(header, rows)
+        return as_csv(header, rows)
 
 
 class _Pulse:
