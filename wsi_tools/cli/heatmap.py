@@ -161,13 +161,7 @@ def _make(ctx: typer.Context, work: "HeatmapWork") -> None:
     tasks = take_shard(waiting, given["shard"])
     with naming_the_disk(work.out):
         work.out.mkdir(parents=True, exist_ok=True)
-        crew = Run(
-            work,
-            workers=given["workers"],
-            fail_fast=given["fail_fast"],
-            time_limit=given["time_limit"],
-            stall_s=given["stall_limit"],
-        )
+        crew = Run.asked(work, given)
         known = []
         for _, rows in crew.results(tasks):
             for row in rows:

@@ -92,14 +92,7 @@ def prepared(ctx: typer.Context, until: str) -> Iterator[tuple["Task", Row]]:
     tasks = take_shard(inputs.tasks(given["out"]), given["shard"])
     if given.get("normalize_fit") is not None:
         work = on_one_scale(ctx, work, tasks)
-    run = Run(
-        work,
-        workers=given["workers"],
-        fail_fast=given["fail_fast"],
-        time_limit=given["time_limit"],
-        stall_s=given["stall_limit"],
-        record=not given["dry_run"],
-    )
+    run = Run.asked(work, given)
     run.refuse(inputs.refused, given["out"])
     account = Account()
     try:

@@ -1,7 +1,7 @@
 """Slides through a work, told on the terminal: results, failures, signals and the exit code."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,18 @@ class Run:
         self.stop = Stop(seconds(time_limit))
         self.failures: list[Failure] = []
         self.done = 0
+
+    @classmethod
+    def asked(cls, work: Work, given: Mapping[str, Any]) -> "Run":
+        """As the options say that verbs of many slides share; a dry run records nothing."""
+        return cls(
+            work,
+            workers=given["workers"],
+            fail_fast=given["fail_fast"],
+            time_limit=given["time_limit"],
+            stall_s=given["stall_limit"],
+            record=not given["dry_run"],
+        )
 
     def results(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Any]]:
         """Yield (task, result) for every slide that succeeds.
