@@ -38,7 +38,7 @@ class Bags:
         identity: what the features of all slides have in common, as plain data: geometry,
             encoder, markers, the shape of a tile's values, least tissue.
         scalers: one per clinical table, fitted on the training fold.
-        verified: slides whose features were found whole and finite in this process, once.
+        opened: slides that were read in this process, and found whole.
     """
 
     stores: Mapping[str, Path]
@@ -46,7 +46,7 @@ class Bags:
     min_tissue: float
     identity: Mapping[str, Any] = field(repr=False)
     scalers: tuple[Scaler, ...] = ()
-    verified: set[str] = field(default_factory=set, repr=False, compare=False)
+    opened: dict[str, StoredFeatures] = field(default_factory=dict, repr=False, compare=False)
 
     def only(self, cases: Collection[Case]) -> "Bags":
         """The bags of these cases alone."""
@@ -84,20 +84,15 @@ class Bags:
             DataError: a slide has no tile to use, features that are not finite, or other markers
                 than another slide of the case.
         """
-        parts = [self._slide(case, name) for name in case.slides]
+        slides = [self._slide(case, name) for name in case.slides]
         self._refuse_other_markers(case)
-        lengths = [len(part.features) for part in parts]
-        return Bag(
-            features=torch.cat([part.features for part in parts]),
-            coords=torch.cat([part.coords for part in parts]),
-            lattice=torch.cat(list(_side_by_side(part.lattice for part in parts))),
-            segment=torch.repeat_interleave(torch.tensor(lengths)),
-            clinical=tuple(torch.tensor(each.encode(case.cells)) for each in self.scalers),
-        )
+        bag = _joined(slides)
+        records = tuple(torch.tensor(each.encode(case.cells)) for each in self.scalers)
+        return replace(bag, clinical=records) if records else bag
 
     def rows(self, slide_id: str) -> Tensor:
         """Which tiles of the slide's grid are in its bag ``(n,)`` int64, in the bag's order."""
-        return torch.from_numpy(self._stored(slide_id).rows().astype(np.int64))
+        return torch.from_numpy(self._stored(slide_id).rows.astype(np.int64))
 
     def marker_names(self, slide_id: str) -> tuple[str, ...]:
         """The names along the marker axis of one slide, which may lack some of the panel's."""
@@ -105,7 +100,7 @@ class Bags:
 
     def size(self, case: Case) -> int:
         """How many tiles the bag of a case has; features are not read."""
-        return sum(len(self._stored(name).rows()) for name in case.slides)
+        return sum(len(self._stored(name).rows) for name in case.slides)
 
     def _refuse_other_markers(self, case: Case) -> None:
         """Refuse slides that dropped markers which others of the case have."""
@@ -121,18 +116,19 @@ class Bags:
         if slide_id not in self.stores:
             raise InputError(f"case {case.case_id}: slide {slide_id} is not among these bags")
         stored = self._stored(slide_id)
-        rows = stored.rows()
-        values = stored.values(rows, verify=slide_id not in self.verified)
-        self.verified.add(slide_id)
+        xy, index = stored.places()
         return Bag(
-            features=torch.from_numpy(values),
-            coords=_integers(stored.grid.xy[rows]),
-            lattice=_integers(stored.grid.index[rows, ::-1]),  # (row, column) on disk
-            segment=torch.zeros(len(rows), dtype=torch.int64),
+            features=torch.from_numpy(stored.values()),
+            coords=_integers(xy),
+            lattice=_integers(index[:, ::-1]),  # (row, column) on disk
+            segment=torch.zeros(len(xy), dtype=torch.int64),
         )
 
     def _stored(self, slide_id: str) -> StoredFeatures:
-        return StoredFeatures(self.stores[slide_id], self.features, self.min_tissue)
+        if slide_id not in self.opened:
+            store = self.stores[slide_id]
+            self.opened[slide_id] = StoredFeatures(store, self.features, self.min_tissue)
+        return self.opened[slide_id]
 
 
 def open_bags(
@@ -155,6 +151,18 @@ def open_bags(
     first = StoredFeatures(one, choose_features(one, features), min_tissue)
     identity = agreed_identity(first, (open_features(store, first) for store in others))
     return Bags(stores, first.features, identity["min_tissue"], identity)
+
+
+def _joined(slides: Sequence[Bag]) -> Bag:
+    if len(slides) == 1:  # whose features need not be copied
+        return slides[0]
+    lengths = torch.tensor([len(slide) for slide in slides])
+    return Bag(
+        features=torch.cat([slide.features for slide in slides]),
+        coords=torch.cat([slide.coords for slide in slides]),
+        lattice=torch.cat(list(_side_by_side(slide.lattice for slide in slides))),
+        segment=torch.repeat_interleave(lengths),
+    )
 
 
 def _side_by_side(lattices: Iterator[Tensor]) -> Iterator[Tensor]:

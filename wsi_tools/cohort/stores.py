@@ -13,7 +13,7 @@ from wsi_tools.cohort.patients import Cohort
 from wsi_tools.errors import DataError, InputError, StoreError
 from wsi_tools.store.layout import read_root
 from wsi_tools.store.project import Project
-from wsi_tools.store.reading import FeatureStore
+from wsi_tools.store.reading import FeatureRows, FeatureStore
 from wsi_tools.store.requests import difference
 from wsi_tools.tiling import TileGrid
 
@@ -109,12 +109,17 @@ def choose_features(store: Path, wanted: str | None = None) -> FeatureSet:
 
 
 class StoredFeatures:
-    """One slide's features, of tiles that can be used: read, with tissue, and embedded."""
+    """One slide's features, of tiles that can be used: read, with tissue, and embedded.
+
+    What tells which tiles these are is read once and kept, a seventieth of what the features of
+    1024 values take on disk; the features are read whenever they are asked for.
+    """
 
     def __init__(self, store: Path, features: FeatureSet, min_tissue: float = 0.0) -> None:
         self.store = FeatureStore(store)
         self.features = features
         self.least = min_tissue
+        self._is_verified = False
         self._attributes = self.store.feature_attributes(features.grid, features.name)
         self._request: Mapping[str, Any] = self._attributes["request"]
         self.min_tissue = max(min_tissue, self._request.get("min_tissue", 0.0))
@@ -122,7 +127,7 @@ class StoredFeatures:
     @property
     def shape(self) -> tuple[int, ...]:
         """``(N, D)`` or ``(N, M, D)``, all tiles of the grid counted."""
-        return self.store.feature_shape(self.features.grid, self.features.name)
+        return self._on_disk.shape
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -165,6 +170,7 @@ class StoredFeatures:
         """All tiles of the slide's grid."""
         return self.store.grid(self.features.grid)
 
+    @cached_property
     def rows(self) -> NDArray[np.intp]:
         """The rows that are used, in the order of the store.
 
@@ -180,26 +186,38 @@ class StoredFeatures:
             )
         return rows
 
-    def values(self, rows: NDArray[np.intp], *, verify: bool = True) -> NDArray[Any]:
-        """``(n, D)`` or ``(n, M, D)`` features of these rows, in the dtype they are stored in.
+    def values(self) -> NDArray[Any]:
+        """``(n, D)`` or ``(n, M, D)`` features of the rows, in the dtype they are stored in.
 
-        Args:
-            rows: which.
-            verify: compare with the checksums, and look for values that are not finite.
+        The first time all of them are compared with their checksums, and must be finite.
 
         Raises:
             StoreError: the features are torn.
-            DataError: a value is not finite.
+            DataError: there are no rows, or a value is not finite.
         """
-        key, name = self.features.grid, self.features.name
-        values = self.store.feature_rows(key, name, rows, verify=verify)
-        if verify and not _all_finite(values):
+        rows = self.rows if self._has_gaps else None
+        values = self._on_disk.read(rows, verify=not self._is_verified)
+        if not (self._is_verified or _all_finite(values)):
             finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
             raise DataError(
-                f"slide {self.store.slide_id}: the features {name} of tile "
-                f"{rows[finite.argmin()]} are not finite; embed it again with --overwrite"
+                f"slide {self.store.slide_id}: the features {self.features.name} of tile "
+                f"{self.rows[finite.argmin()]} are not finite; embed it again with --overwrite"
             )
+        self._is_verified = True
         return values
+
+    def places(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Of the rows: ``(n, 2)`` (x, y) level-0 pixels, and ``(n, 2)`` (row, column)."""
+        xy, index = self.grid.xy, self.grid.index
+        return (xy[self.rows], index[self.rows]) if self._has_gaps else (xy, index)
+
+    @cached_property
+    def _has_gaps(self) -> bool:
+        return len(self.rows) < self.shape[0]
+
+    @cached_property
+    def _on_disk(self) -> FeatureRows:
+        return self.store.feature_rows(self.features.grid, self.features.name)
 
 
 def _all_finite(values: NDArray[Any]) -> bool:

@@ -7,8 +7,9 @@ checksum at the end; every other layout is left to Zarr.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 __all__ = ["RowChunks"]
 
 Rows = NDArray[np.integer[Any]]
+Run = tuple[int, int, int, int]
+"""Rows that follow each other in a chunk: where they begin and end in what is read, the chunk, and
+the place of the first in it."""
 
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 BYTES = ({"name": "bytes"}, {"name": "bytes", "configuration": {}})  # of one byte: no order to name
@@ -86,10 +90,10 @@ class RowChunks:
         Raises:
             ValueError: a chunk is missing or too short.
         """
-        wanted = np.arange(self.shape[0]) if rows is None else rows
-        values = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        tiles = self.shape[0] if rows is None else len(rows)
+        values = np.empty((tiles, *self.shape[1:]), self.dtype)
         if values.size:
-            self._fill(values.data.cast("B"), wanted)
+            self._fill(values.data.cast("B"), self._whole() if rows is None else self._runs(rows))
         return values
 
     def verify(self) -> None:
@@ -100,17 +104,17 @@ class RowChunks:
         """
         body = self.chunk_rows * self._row_bytes
         for chunk in range(-(-self.shape[0] // self.chunk_rows)):
-            file = self._file(chunk)
+            file = Path(self._file(chunk))
             content = file.read_bytes() if file.is_file() else b""
             checksum = google_crc32c.value(content[:body]).to_bytes(CHECKSUM_BYTES, "little")
             if content[body:] != (checksum if self.checked else b"") or len(content) < body:
                 raise _torn(chunk)
 
-    def _fill(self, into: memoryview, rows: Rows) -> None:
+    def _fill(self, into: memoryview, runs: Iterable[Run]) -> None:
         """Copy run after run of rows, each chunk's file opened once per turn."""
         size, opened, file = self._row_bytes, -1, -1
         try:
-            for begin, end, chunk, place in _runs(rows, self.chunk_rows):
+            for begin, end, chunk, place in runs:
                 if chunk != opened:
                     file, opened = self._instead_of(file, chunk), chunk
                 self._copy(file, into[begin * size : end * size], place * size, chunk)
@@ -136,24 +140,31 @@ class RowChunks:
                 raise _torn(chunk)
             done += more
 
-    def _file(self, chunk: int) -> Path:
-        return self.path.joinpath("c", str(chunk), *("0" for _ in self.shape[1:]))
+    def _whole(self) -> Iterator[Run]:
+        for chunk, begin in enumerate(range(0, self.shape[0], self.chunk_rows)):
+            yield begin, min(begin + self.chunk_rows, self.shape[0]), chunk, 0
 
-    @property
+    def _runs(self, rows: Rows) -> Iterator[Run]:
+        """Rows that follow each other in one chunk."""
+        chunks, places = np.divmod(rows, self.chunk_rows)
+        breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(chunks) != 0)) + 1
+        begins = np.concatenate(([0], breaks))
+        ends = np.concatenate((breaks, [len(rows)]))
+        return zip(
+            begins.tolist(), ends.tolist(), chunks[begins].tolist(), places[begins].tolist(),
+            strict=True,
+        )  # fmt: skip
+
+    def _file(self, chunk: int) -> str:
+        return f"{self.path}/c/{chunk}{self._corner}"
+
+    @cached_property
+    def _corner(self) -> str:
+        return "/0" * (len(self.shape) - 1)
+
+    @cached_property
     def _row_bytes(self) -> int:
         return prod(self.shape[1:]) * self.dtype.itemsize
-
-
-def _runs(rows: Rows, chunk_rows: int) -> Iterator[tuple[int, int, int, int]]:
-    """Rows that follow each other in one chunk, as (begin, end, chunk, place of the first)."""
-    chunks, places = np.divmod(rows, chunk_rows)
-    breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(chunks) != 0)) + 1
-    begins = np.concatenate(([0], breaks))
-    ends = np.concatenate((breaks, [len(rows)]))
-    return zip(
-        begins.tolist(), ends.tolist(), chunks[begins].tolist(), places[begins].tolist(),
-        strict=True,
-    )  # fmt: skip
 
 
 def _torn(chunk: int) -> ValueError:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class FeatureStore:
     def tissue(self) -> TissueMask:
         """The tissue of the slide."""
         attributes = self._attributes("tissue")
-        with self._reading("tissue"):
+        with _reading(self.path, "tissue"):
             pieces = parse_regions(attributes["outlines"], f"{self.path}/tissue")
             return TissueMask(
                 outlines=only_polygons(piece.area for piece in pieces),
@@ -97,13 +98,14 @@ class FeatureStore:
 
     def tiles(self, key: str) -> int:
         """N, the number of tiles of a grid."""
-        return self._shape(f"grids/{key}/coords")[0]
+        node = f"grids/{key}/coords"
+        return (self._chunks(node) or self._array(node)).shape[0]
 
     def grid(self, key: str) -> TileGrid:
         """One grid: row i is tile i for ever."""
         columns = {name: self._values(f"grids/{key}/{name}") for name in grids.COLUMNS}
         attributes = self._attributes(f"grids/{key}")
-        with self._reading(f"grids/{key}"):
+        with _reading(self.path, f"grids/{key}"):
             return grids.from_disk(attributes, columns)
 
     def valid(self, key: str) -> NDArray[np.bool_]:
@@ -118,58 +120,35 @@ class FeatureStore:
         """One set of features, (N, D) or (N, M, D), read as it is indexed."""
         return self._array(_features(key, name))
 
-    def feature_shape(self, key: str, name: str) -> tuple[int, ...]:
-        """(N, D) or (N, M, D) of one set of features."""
-        return self._shape(_features(key, name))
-
-    def feature_rows(
-        self, key: str, name: str, rows: Rows | None = None, *, verify: bool = False
-    ) -> NDArray[Any]:
-        """Rows of one set of features, in the dtype they are stored in, at the speed of a copy.
-
-        Args:
-            key: the grid.
-            name: the features.
-            rows: which, best in ascending order; None for all.
-            verify: compare all of the set with its checksums first.
+    def feature_rows(self, key: str, name: str) -> "FeatureRows":
+        """One set of features, to be read at the speed of a copy.
 
         Raises:
-            StoreError: there is no such set, or it is torn.
+            StoreError: there is no such set, or its description is torn.
         """
         node = _features(key, name)
-        chunks = self._chunks(node)
-        with self._reading(node):
-            if chunks is None:  # laid out by another hand; Zarr verifies what it reads
-                values = np.asarray(self._array(node)[...])
-                return values if rows is None else values[rows]
-            if verify:
-                chunks.verify()
-            return chunks.read(rows)
+        return FeatureRows(self.path, node, self._chunks(node) or self._array(node))
 
     def feature_attributes(self, key: str, name: str) -> dict[str, Any]:
         """What made a set of features: request, card, weights, versions, fingerprint."""
         return self._attributes(_features(key, name))
 
     def _attributes(self, node: str) -> dict[str, Any]:
-        with self._reading(node):
+        with _reading(self.path, node):
             attributes = json.loads((self.path / node / "zarr.json").read_bytes())["attributes"]
             return dict(attributes)
 
     def _values(self, node: str) -> NDArray[Any]:
         """All of an array, compared with its checksums."""
         chunks = self._chunks(node)
-        with self._reading(node):
+        with _reading(self.path, node):
             if chunks is None:
                 return np.asarray(self._array(node)[...])
             chunks.verify()
             return chunks.read()
 
-    def _shape(self, node: str) -> tuple[int, ...]:
-        chunks = self._chunks(node)
-        return self._array(node).shape if chunks is None else chunks.shape
-
     def _chunks(self, node: str) -> RowChunks | None:
-        with self._reading(node):
+        with _reading(self.path, node):
             return RowChunks.of(self.path / node)
 
     def _array(self, node: str) -> zarr.Array[Any]:
@@ -179,22 +158,61 @@ class FeatureStore:
         return found
 
     def _node(self, node: str) -> zarr.Array[Any] | zarr.Group:
-        with self._reading(node):
+        with _reading(self.path, node):
             return zarr.open(self.path / node, mode="r")
 
-    @contextmanager
-    def _reading(self, node: str) -> Iterator[None]:
-        """Turn whatever a torn file leads to into the one error that names it."""
-        try:
-            yield
-        except WsiToolsError:
-            raise
-        except (FileNotFoundError, NodeNotFoundError):
-            raise StoreError(f"{self.path}: there is no {node}") from None
-        except (ValueError, TypeError, LookupError) as error:
-            raise StoreError(
-                f"{self.path}: {node} is torn ({error}); delete the store and run again"
-            ) from None
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """One set of features whose description was read once.
+
+    Attributes:
+        store: the store's folder.
+        node: the set's place in it.
+        source: its files, or Zarr's array where another hand laid it out.
+    """
+
+    store: Path
+    node: str
+    source: "RowChunks | zarr.Array[Any]"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, D) or (N, M, D)."""
+        return self.source.shape
+
+    def read(self, rows: Rows | None = None, *, verify: bool = False) -> NDArray[Any]:
+        """Rows in the dtype they are stored in.
+
+        Args:
+            rows: which, best in ascending order; None for all.
+            verify: compare all of the set with its checksums first.
+
+        Raises:
+            StoreError: the set is torn.
+        """
+        with _reading(self.store, self.node):
+            if not isinstance(self.source, RowChunks):  # Zarr verifies what it reads
+                values = np.asarray(self.source[...])
+                return values if rows is None else values[rows]
+            if verify:
+                self.source.verify()
+            return self.source.read(rows)
+
+
+@contextmanager
+def _reading(store: Path, node: str) -> Iterator[None]:
+    """Turn whatever a torn file leads to into the one error that names it."""
+    try:
+        yield
+    except WsiToolsError:
+        raise
+    except (FileNotFoundError, NodeNotFoundError):
+        raise StoreError(f"{store}: there is no {node}") from None
+    except (ValueError, TypeError, LookupError) as error:
+        raise StoreError(
+            f"{store}: {node} is torn ({error}); delete the store and run again"
+        ) from None
 
 
 def _features(key: str, name: str) -> str:
