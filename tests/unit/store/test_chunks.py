@@ -111,4 +111,4 @@ def test_a_chunk_is_opened_once_for_all_its_rows(chunks, monkeypatch):
     real = os.open
     monkeypatch.setattr("os.open", lambda path, flags: opened.append(path) or real(path, flags))
     chunks.read(np.array([0, 1, 3, 5, 9]))
-    assert [path.parent.name for path in opened] == ["0", "1", "2"]
+    assert [Path(path).parent.name for path in opened] == ["0", "1", "2"]
