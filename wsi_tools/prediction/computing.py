@@ -41,13 +41,22 @@ class Computing:
             )
         object.__setattr__(self, "place", torch.device(name))
 
+    @property
+    def is_reduced(self) -> bool:
+        """Whether products are computed in bfloat16."""
+        on_gpu = self.place.type == "cuda"
+        return self.precision == "bf16" or (self.precision == "auto" and on_gpu)
+
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a forward pass."""
-        reduced = self.precision == "bf16" or (
-            self.precision == "auto" and self.place.type == "cuda"
-        )
-        return torch.autocast(self.place.type, torch.bfloat16) if reduced else nullcontext()
+        if not self.is_reduced:
+            return nullcontext()
+        return torch.autocast(self.place.type, torch.bfloat16)
 
     def take(self, bag: Bag) -> Bag:
-        """A bag as a model reads it: on the device, in float32."""
-        return bag.to(self.place, torch.float32)
+        """A bag as a model reads it, on the device.
+
+        Features are widened to float32, unless a model's first product rounds them to bfloat16
+        anyway: half-precision ones go there as they are.
+        """
+        return bag.to(self.place, None if self.is_reduced else torch.float32)
