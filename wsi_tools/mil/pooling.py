@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from wsi_tools.mil.bag import Bag, MILModel, MILOutput
 from wsi_tools.mil.cards import CARDS
+from wsi_tools.mil.layers import softmax
 
 __all__ = ["MaxMIL", "MeanMIL"]
 
@@ -25,7 +26,7 @@ class MeanMIL(MILModel):
     def forward(self, bag: Bag, target: Tensor | None = None) -> MILOutput:
         """Average, then read out."""
         scores = bag.tiles.new_zeros(1, len(bag))
-        return MILOutput(self.classifier(bag.tiles.mean(dim=0)), scores, scores.softmax(dim=-1))
+        return MILOutput(self.classifier(bag.tiles.mean(dim=0)), scores, softmax(scores))
 
 
 class MaxMIL(MILModel):

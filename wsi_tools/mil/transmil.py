@@ -115,7 +115,8 @@ class TransMIL(MILModel):
 
     def forward(self, bag: Bag, target: Tensor | None = None) -> MILOutput:
         """Encode each slide, then classify the mean of their class tokens."""
-        scores = bag.tiles.new_zeros(1, len(bag))
+        exact = torch.promote_types(bag.tiles.dtype, torch.float32)
+        scores = bag.tiles.new_zeros(1, len(bag), dtype=exact)
         tokens = []
         for rows in bag.slides():
             token, row = self.encode(bag.tiles[rows])
