@@ -1,4 +1,4 @@
-"""The command: every verb, and the border where errors become exit codes.
+"""The command: its verbs, and the border where errors become exit codes.
 
 Nothing heavy is imported before a verb runs: ``--help`` answers at once.
 """
@@ -8,21 +8,8 @@ from typing import Annotated
 import typer
 
 from wsi_tools import __version__
-from wsi_tools.cli import (
-    embed,
-    evaluate,
-    heatmap,
-    learn,
-    manage,
-    predict,
-    prepare,
-    report,
-    split_channels,
-    train,
-)
-from wsi_tools.cli.options import Config
 from wsi_tools.cli.terminal import deliver
-from wsi_tools.cli.verbs import Verb, Verbs
+from wsi_tools.cli.verbs import Config, Verbs
 
 __all__ = ["app"]
 
@@ -37,35 +24,6 @@ app = typer.Typer(
         "auto_envvar_prefix": "WSITOOLS",
     },
 )
-
-PANELS = {
-    "Prepare": (
-        prepare.info,
-        prepare.segment,
-        prepare.tile,
-        embed.embed,
-        embed.run,
-        split_channels.split_channels,
-    ),
-    "Learn": (
-        learn.splits,
-        train.train,
-        predict.predict,
-        evaluate.evaluate,
-        learn.models,
-        embed.backbones,
-    ),
-    "Look": (heatmap.heatmap, report.report),
-    "Manage": (manage.status,),
-}
-
-for panel, verbs in PANELS.items():
-    for verb in verbs:
-        app.command(
-            cls=Verb,
-            no_args_is_help=verb not in (learn.models, embed.backbones),
-            rich_help_panel=panel,
-        )(verb)
 
 
 def _version(asked: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wsi_tools.cli.verbs import load_config, show_origins
+from wsi_tools.cli.verbs import Config, show_origins
 
 VerbFunction = Callable[[typer.Context], None]
 
@@ -73,18 +73,6 @@ def option(
         show_default=default or True,
         show_envvar=False,
     )
-
-
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        help="TOML file with a table per verb; flags and WSITOOLS_* variables win.",
-        metavar="FILE",
-        is_eager=True,
-        callback=load_config,
-        show_envvar=False,
-    ),
-]
 
 
 class Manners:

@@ -3,15 +3,17 @@
 import json
 import os
 import sys
-import tomllib
+from collections import UserDict
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from wsi_tools.cli import terminal
+from wsi_tools.cli.announced import VERBS, Announced
 from wsi_tools.errors import InputError, WsiToolsError
 
 ABOUT_THE_COMMAND = {"config", "print_config", "verbose", "help", "version"}
@@ -19,6 +21,24 @@ ABOUT_THE_COMMAND = {"config", "print_config", "verbose", "help", "version"}
 
 class Verbs(TyperGroup):
     """The group of verbs: an error raised on purpose becomes one line and its exit code."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = OnCall(VERBS)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the verbs."""
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """A verb as it is listed: with its line and without its options."""
+        verb = VERBS.get(cmd_name)
+        return verb and TyperCommand(cmd_name, help=verb.says, rich_help_panel=verb.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The verb that is called, whole."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and self.commands[str(name)], rest
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command line; leave with the exit code of the error, if there was one."""
@@ -28,6 +48,20 @@ class Verbs(TyperGroup):
         except WsiToolsError as error:
             terminal.complain(error)
             sys.exit(error.exit_code)
+
+
+class OnCall(UserDict[str, Any]):
+    """Whole verbs by name; each is imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Import a verb, and make the command of its function."""
+        verb: Announced = self.data[name]
+        module = import_module(f"wsi_tools.cli.{verb.module}")
+        alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        alone.command(cls=Verb, no_args_is_help=not verb.bare, rich_help_panel=verb.panel)(
+            getattr(module, name.replace("-", "_"))
+        )
+        return typer.main.get_command(alone)
 
 
 class Verb(TyperCommand):
@@ -82,6 +116,18 @@ def load_config(ctx: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file with a table per verb; flags and WSITOOLS_* variables win.",
+        metavar="FILE",
+        is_eager=True,
+        callback=load_config,
+        show_envvar=False,
+    ),
+]
+
+
 def show_origins(asked: bool) -> bool:
     """Let errors say where they came from, in worker processes too."""
     if asked:
@@ -90,6 +136,8 @@ def show_origins(asked: bool) -> bool:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # help needs none
+
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
