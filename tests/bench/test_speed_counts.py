@@ -13,9 +13,8 @@ from speed.stores import begun, request
 from wsi_tools.embedding import Column, EmbedOptions, fill
 from wsi_tools.embedding.tiles import TileReader
 from wsi_tools.preparation import Embedding, Preparation, Reading, Segmenting, Task, Tiling
-from wsi_tools.slide import direct, open_slide, openslide
+from wsi_tools.slide import open_slide, openslide, tiff_planes
 from wsi_tools.slide.discovery import Source
-from wsi_tools.slide.pieces import PieceCache
 from wsi_tools.store import FeatureStore, Project, files
 from wsi_tools.tiling import TileSpec
 
@@ -147,23 +146,18 @@ def test_a_further_chunk_of_tiles_is_one_further_write(path, tmp_path, counts):
 
 
 def test_in_raster_order_each_jpeg_tile_is_decoded_once(path, monkeypatch):
-    decoded, get = Counter(), PieceCache.get
+    decoded, load = Counter(), tiff_planes._JpegPlane.load
 
-    def counted(self, key, load):
-        def loaded():
-            decoded[key] += 1
-            return load()
+    def counted(plane, column, row):
+        decoded[column, *plane.band(row)] += 1
+        return load(plane, column, row)
 
-        return get(self, key, loaded)
-
-    width = -(-TOY.fine.size_px[0] // TOY.fine.tile_px)
-    three_rows = 3 * width * TOY.fine.tile_px**2 * 3
-    monkeypatch.setattr(direct, "CACHE_BYTES", three_rows)
+    monkeypatch.setattr(tiff_planes._JpegPlane, "load", counted)
     grid = some_tiles(path, SPEC, 1000)
-    monkeypatch.setattr(PieceCache, "get", counted)
     with open_slide(path) as slide, TileReader(slide, grid, threads=1) as reader:
         assert slide.info.reader == "tiff"
+        decoded.clear()
         for _ in reader.batches(np.array_split(np.arange(len(grid)), 4)):
             pass
-    assert len(decoded) > 3 * width
+    assert len(decoded) > 3 * TOY.fine.size_px[0] // TOY.fine.tile_px
     assert set(decoded.values()) == {1}

@@ -25,7 +25,6 @@ from wsi_tools.slide.tiffslide import TiffSlideReader, refuse_unless_plain
 
 __all__ = ["TiffReader"]
 
-CACHE_BYTES = 96 * 1024**2  # three rows of 240 px tiles of a scan 44,000 px wide
 CODECS = ("NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "JPEG", "WEBP", "APERIO_JP2000_RGB")
 
 
@@ -42,7 +41,7 @@ class TiffReader:
         self, path: Path, facts: Facts | None = None, cache: PieceCache | None = None
     ) -> None:
         self._path = path
-        self._cache = cache or PieceCache(CACHE_BYTES)
+        self._cache = cache or PieceCache()
         self._tiff = tifffile.TiffFile(path)
         try:
             self.facts = facts or _facts(path, self._tiff)

@@ -177,8 +177,8 @@ class _ZarrPlane:
         """Chunks may hold several channels; the first of them is sample 0."""
         return dict(self.at)["c"] % self._channels_per_chunk
 
-    def key(self, column: int, row: int) -> Key:
-        return self.level, dict(self.at)["c"] // self._channels_per_chunk, row, column
+    def band(self, row: int) -> Key:
+        return self.level, dict(self.at)["c"] // self._channels_per_chunk, row
 
     def load(self, column: int, row: int) -> Piece:
         """Decode one chunk, of its z plane and time point alone: (height, width, channels)."""

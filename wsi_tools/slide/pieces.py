@@ -1,11 +1,13 @@
 """Planes read piece by piece: a tile, strip or chunk is decoded once and then cut from memory.
 
-A piece is what must be decoded whole. Pieces are kept, the latest used longest, up to a bound in
-bytes that all handles of one slide share, so that tiles read row by row decode each piece once.
+A piece is what must be decoded whole, and a band is a row of pieces. All handles of one slide share
+the bands that the latest rectangles lay on and no others, so that tiles read row by row decode each
+piece once, and a long run holds no more than a short one.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from threading import Lock
 from typing import Any, Protocol
@@ -27,32 +29,68 @@ CACHE_BYTES = 256 * 1024**2  # two rows of 512 px tiles of 8 channels of uint16,
 
 
 class PieceCache:
-    """Decoded pieces by their place in the slide; several threads may use it at once."""
+    """Decoded pieces by band and column; several threads may use it at once."""
 
     def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
         self._limit = limit_bytes
         self._held = 0
-        self._pieces: OrderedDict[Key, Piece] = OrderedDict()
+        self._bands: OrderedDict[Key, dict[int, Piece | Future[Piece]]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: Key, load: Callable[[], Piece]) -> Piece:
-        """The piece, loaded if it is not held; two threads may load the same one at once."""
+    def keep(self, bands: int) -> None:
+        """Let go of all but so many bands, those used last."""
         with self._lock:
-            if key in self._pieces:
-                self._pieces.move_to_end(key)
-                return self._pieces[key]
-        piece = load()
+            while len(self._bands) > bands:
+                for piece in self._bands.popitem(last=False)[1].values():
+                    self._held -= _bytes(piece)
+
+    def get(self, band: Key, column: int, load: Callable[[], Piece]) -> Piece:
+        """The piece, loaded if it is not held; of threads that want the same, one loads it."""
         with self._lock:
-            self._keep(key, piece)
+            pieces = self._bands.setdefault(band, {})
+            self._bands.move_to_end(band)
+            found = pieces.get(column)
+            if found is None:
+                coming: Future[Piece] = Future()
+                pieces[column] = coming
+        if found is None:
+            return self._loaded(band, column, coming, load)
+        return found.result() if isinstance(found, Future) else found
+
+    def _loaded(
+        self, band: Key, column: int, coming: Future[Piece], load: Callable[[], Piece]
+    ) -> Piece:
+        try:
+            piece = load()
+        except BaseException as error:
+            with self._lock:
+                self._replace(band, column, coming, None)
+            coming.set_exception(error)
+            raise
+        with self._lock:
+            self._replace(band, column, coming, piece if piece.nbytes <= self._limit else None)
+            self._shrink()
+        coming.set_result(piece)
         return piece
 
-    def _keep(self, key: Key, piece: Piece) -> None:
-        if key in self._pieces or piece.nbytes > self._limit:
+    def _replace(self, band: Key, column: int, coming: Future[Piece], piece: Piece | None) -> None:
+        """Put the piece where it was awaited, unless that band was let go of meanwhile."""
+        pieces = self._bands.get(band, {})
+        if pieces.get(column) is not coming:
             return
-        self._pieces[key] = piece
-        self._held += piece.nbytes
+        del pieces[column]
+        if piece is not None:
+            pieces[column] = piece
+            self._held += piece.nbytes
+
+    def _shrink(self) -> None:
+        """Hold the limit: of the bands used longest ago the pieces loaded first."""
         while self._held > self._limit:
-            self._held -= self._pieces.popitem(last=False)[1].nbytes
+            oldest = next(iter(self._bands.values()))
+            if oldest:
+                self._held -= _bytes(oldest.pop(next(iter(oldest))))
+            else:
+                self._bands.popitem(last=False)
 
 
 class Plane(Protocol):
@@ -68,8 +106,8 @@ class Plane(Protocol):
         """(width, height) of a piece; those at the right and lower edge may be cut."""
         ...
 
-    def key(self, column: int, row: int) -> Key:
-        """What tells the piece from every other of the slide."""
+    def band(self, row: int) -> Key:
+        """What tells a row of pieces from every other of the slide."""
         ...
 
     def load(self, column: int, row: int) -> Piece:
@@ -89,6 +127,7 @@ def read_planes(
         SlideError: a plane cannot be decoded there; with the channel's name.
     """
     out = np.empty((len(planes), box[3], box[2]), channels[0].dtype)
+    cache.keep(sum(len(_rows(plane, box)) + 1 for plane in planes))
     for plane, channel, canvas in zip(planes, channels, out, strict=True):
         try:
             _fill(canvas, plane, box, cache)
@@ -107,25 +146,30 @@ def read_colours(plane: Plane, box: Box, cache: PieceCache) -> NDArray[np.uint8]
         DECODING_FAILURES: as the decoder puts it.
     """
     out = np.empty((box[3], box[2], 3), np.uint8)
+    cache.keep(len(_rows(plane, box)) + 1)  # one more for a thread still at the end of a row
     _fill(out, plane, box, cache)
     return out
 
 
 def _fill(canvas: NDArray[Any], plane: Plane, box: Box, cache: PieceCache) -> None:
     x, y, width, height = box
-    for column, row in _touched(plane.piece_px, box):
-        piece = cache.get(plane.key(column, row), partial(plane.load, column, row))
-        left, top = column * plane.piece_px[0], row * plane.piece_px[1]
-        rows = slice(max(y - top, 0), y + height - top)
-        columns = slice(max(x - left, 0), x + width - left)
-        part = piece[rows, columns, plane.sample]
-        to_x, to_y = max(left - x, 0), max(top - y, 0)
-        canvas[to_y : to_y + part.shape[0], to_x : to_x + part.shape[1]] = part
-
-
-def _touched(piece_px: tuple[int, int], box: Box) -> Iterator[tuple[int, int]]:
-    """Yield (column, row) of each piece that the rectangle meets."""
-    (piece_w, piece_h), (x, y, width, height) = piece_px, box
-    for row in range(y // piece_h, (y + height - 1) // piece_h + 1):
+    (piece_w, piece_h), sample = plane.piece_px, plane.sample
+    for row in _rows(plane, box):
+        band, top = plane.band(row), row * piece_h - y  # of the piece on the canvas
+        rows, to_y = slice(max(-top, 0), height - top), max(top, 0)
         for column in range(x // piece_w, (x + width - 1) // piece_w + 1):
-            yield column, row
+            piece = cache.get(band, column, partial(plane.load, column, row))
+            left = column * piece_w - x
+            part = piece[rows, max(-left, 0) : width - left, sample]
+            to_x = max(left, 0)
+            canvas[to_y : to_y + part.shape[0], to_x : to_x + part.shape[1]] = part
+
+
+def _rows(plane: Plane, box: Box) -> range:
+    """The rows of pieces that the rectangle meets."""
+    piece_h = plane.piece_px[1]
+    return range(box[1] // piece_h, (box[1] + box[3] - 1) // piece_h + 1)
+
+
+def _bytes(piece: Piece | Future[Piece]) -> int:
+    return 0 if isinstance(piece, Future) else piece.nbytes

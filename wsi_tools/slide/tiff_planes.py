@@ -1,14 +1,16 @@
-"""Planes of a TIFF: tiles and strips that tifffile decodes, and rows that need no decoding."""
+"""Planes of a TIFF: tiles and strips that are decoded, and rows that need no decoding."""
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from operator import add
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from wsi_tools.errors import SlideError
+from wsi_tools.slide.jpeg_tiles import JpegTiles, jpeg_tiles
 from wsi_tools.slide.pieces import Key, Piece, Plane
 from wsi_tools.slide.stack import Stack
 
@@ -51,7 +53,8 @@ def colour_plane(page: Any) -> Plane:
         raise SlideError("some tiles are left out, which OpenSlide fills")
     plane = _EncodedPlane(0, page, COLOURS, 0)
     _refuse_cut(plane, page)
-    return plane
+    tiles = jpeg_tiles(page)
+    return plane if tiles is None else _JpegPlane(plane, tiles)
 
 
 def _refuse_cut(plane: "_EncodedPlane | _RawPlane", page: Any) -> None:
@@ -89,8 +92,8 @@ class _EncodedPlane:
         starts, lengths = self.page.dataoffsets, self.page.databytecounts
         return int(max(map(add, starts, lengths), default=0))
 
-    def key(self, column: int, row: int) -> Key:
-        return self.source, int(self.page.offset), self._index(column, row)
+    def band(self, row: int) -> Key:
+        return self.source, int(self.page.offset), self.separate, row
 
     def load(self, column: int, row: int) -> Piece:
         """Decode one tile or strip; what the file leaves out is zero."""
@@ -115,6 +118,44 @@ class _EncodedPlane:
         width, height = self.piece_px
         across, down = -(-kept.imagewidth // width), -(-kept.imagelength // height)
         return int((self.separate * down + row) * across + column)
+
+
+@dataclass(frozen=True)
+class _JpegPlane:
+    """Colours stored as JPEG tiles.
+
+    Attributes:
+        encoded: the same as tifffile decodes it, for tiles that are not as the page says.
+        tiles: how they are decoded here.
+    """
+
+    encoded: _EncodedPlane
+    tiles: JpegTiles
+    sample: ClassVar[slice] = COLOURS
+
+    @cached_property
+    def piece_px(self) -> tuple[int, int]:
+        return self.encoded.piece_px
+
+    def band(self, row: int) -> Key:
+        return *self._page_key, row
+
+    def load(self, column: int, row: int) -> Piece:
+        """Decode one tile."""
+        decoded = self.tiles.decoded(self._stored(row * self._across + column))
+        return self.encoded.load(column, row) if decoded is None else decoded
+
+    def _stored(self, index: int) -> bytes:
+        page = self.encoded.page
+        return _bytes(page, page.dataoffsets[index], page.databytecounts[index])
+
+    @cached_property
+    def _across(self) -> int:
+        return -(-int(self.encoded.page.keyframe.imagewidth) // self.piece_px[0])
+
+    @cached_property
+    def _page_key(self) -> Key:
+        return self.encoded.source, int(self.encoded.page.offset)
 
 
 @dataclass(frozen=True)
@@ -144,8 +185,7 @@ class _RawPlane:
         """One past its last byte."""
         return self.offset + int(self.page.imagelength) * self._row_bytes
 
-    def key(self, column: int, row: int) -> Key:
-        del column  # there is one
+    def band(self, row: int) -> Key:
         return self.source, self.offset, row
 
     def load(self, column: int, row: int) -> Piece:

@@ -8,7 +8,6 @@ import tifffile
 
 from wsi_tools.errors import InputError, SlideError
 from wsi_tools.slide import open_slide
-from wsi_tools.slide.pieces import PieceCache
 
 MARKERS = ["DAPI", "CD8", "CD3", "PanCK", "AF"]
 
@@ -374,22 +373,3 @@ def test_threads_with_handles_of_their_own_read_the_same(tmp_path):
         for share, found in zip(shares, pool.map(read, shares, [slide] * 4), strict=True):
             for (x, y), crop in zip(share, found, strict=True):
                 assert np.array_equal(crop.transpose(2, 0, 1), planes[:, y : y + 100, x : x + 100])
-
-
-def test_a_piece_is_loaded_once_while_it_is_held_and_no_more_is_held_than_allowed():
-    loaded = []
-
-    def piece(key):
-        def load():
-            loaded.append(key)
-            return np.zeros(100, np.uint8)
-
-        return load
-
-    cache = PieceCache(limit_bytes=250)
-    for key in (1, 2, 1, 1, 3, 1, 2):  # 3 drives out 2, which was used longest ago
-        cache.get((key,), piece(key))
-    assert loaded == [1, 2, 3, 2]
-    assert cache.get((9,), lambda: np.ones(1000, np.uint8)).sum() == 1000  # too large to hold
-    cache.get((1,), piece(1))
-    assert loaded == [1, 2, 3, 2]
