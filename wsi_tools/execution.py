@@ -94,9 +94,8 @@ class Stop:
 
 def over(
     items: Iterable[Item],
-    work: Work,
+    works: Sequence[Work],
     *,
-    workers: int = 1,
     stop: Stop | None = None,
     stall_s: float = STALL_S,
 ) -> Iterator[Progress[Item] | Outcome[Item]]:
@@ -105,17 +104,18 @@ def over(
     Args:
         items: picklable; each is done once, except that an item another process holds
             (`BusyError`) is tried again until it is free.
-        work: picklable; kept by its worker, so what it loads once serves all its items.
-        workers: how many processes.
+        works: one for each worker process, which may differ in where they work, not in what comes
+            of it. Picklable; each is kept by its worker, so what it loads once serves all its
+            items.
         stop: ends the work early, between two steps of every worker; items not done by then are
             left out.
         stall_s: a worker silent for this long is taken for hung and killed.
 
     Closing this generator ends the workers within `CLOSE_S`: what they have committed stays.
     """
-    crew = _Crew(deque(items), work, stop or Stop(), stall_s)
+    crew = _Crew(deque(items), works, stop or Stop(), stall_s)
     try:
-        yield from crew.run(workers)
+        yield from crew.run()
     finally:
         crew.dismiss()
 
@@ -141,6 +141,7 @@ def _cgroup_cores() -> int:
 class _Worker(Generic[Item]):
     process: Any
     pipe: connection.Connection
+    work: Work
     item: Item | None = None
     stage: str = "open"
     silence: float = 0.0  # seconds of listening in vain; being suspended oneself does not count
@@ -167,15 +168,15 @@ class _Worker(Generic[Item]):
 @dataclass
 class _Crew(Generic[Item]):
     waiting: deque[Item]
-    work: Work
+    works: Sequence[Work]
     stop: Stop
     stall_s: float
     members: list[_Worker[Item]] = field(default_factory=list)
     resting: deque[tuple[float, Item]] = field(default_factory=deque)
     stopping: bool = False
 
-    def run(self, workers: int) -> Iterator[Progress[Item] | Outcome[Item]]:
-        self.members = [self._hire() for _ in range(min(workers, len(self.waiting)))]
+    def run(self) -> Iterator[Progress[Item] | Outcome[Item]]:
+        self.members = [self._hire(work) for work in self.works[: len(self.waiting)]]
         while self._hand_out():
             yield from self._listen()
 
@@ -187,14 +188,14 @@ class _Crew(Generic[Item]):
         for member in self.members:
             member.end(max(0.0, until - time.monotonic()))
 
-    def _hire(self) -> _Worker[Item]:
+    def _hire(self, work: Work) -> _Worker[Item]:
         context = get_context("spawn")  # a forked torch deadlocks; a forked CUDA fails
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self.work), daemon=False)
+        process = context.Process(target=_serve, args=(theirs, work), daemon=False)
         with _signals_held_back():
             process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, work)
 
     def _hand_out(self) -> bool:
         """Give every idle worker an item; say whether anybody is at work or will be."""
@@ -265,7 +266,7 @@ class _Crew(Generic[Item]):
         if self.stop.asked():
             return
         if self.waiting or self.resting:
-            self.members.append(self._hire())
+            self.members.append(self._hire(member.work))
         if member.item is not None:
             message = f"the worker process ended while on this slide: {why or _death(code)}"
             failure = Failure(member.stage, "WorkerDied", f"{message}; the others go on", 3)

@@ -50,6 +50,28 @@ def test_done_work_needs_neither_torch_nor_weights(wsitools, small_slide, projec
     assert row["stages"] == []
 
 
+def test_two_devices_embed_as_one_does(wsitools, svs, small_slide, tmp_path):
+    one, two = (
+        wsitools("run", svs, small_slide, "-o", tmp_path / name, *SMALL, "--device", device)
+        for name, device in (("one", "cpu"), ("two", "cpu,cpu"))
+    )
+    assert (one.code, two.code) == (0, 0)
+    key = "mpp0.5-px256-ov0"
+    for slide in (svs, small_slide):
+        alone, beside = (
+            FeatureStore(tmp_path / name / f"{slide.stem}.zarr").feature_rows(key, "one-layer")
+            for name in ("one", "two")
+        )
+        assert np.array_equal(alone.read(), beside.read())
+
+
+def test_devices_of_two_kinds_are_exit_2(wsitools, small_slide, tmp_path):
+    command = ("run", small_slide, "-o", tmp_path, *SMALL, "--device", "cpu,cuda:0")
+    refused = wsitools(*command)
+    assert refused.code == 2
+    assert "--device cpu,cuda:0: cpu and cuda compute differently" in refused.err
+
+
 def test_another_request_for_the_same_features_is_exit_4_and_names_the_difference(
     wsitools, small_slide, project, snapshot
 ):

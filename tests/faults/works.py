@@ -32,6 +32,14 @@ def pid(item: int, report: Report) -> int:
     return os.getpid()
 
 
+def somewhere(place: str, item: str, report: Report) -> str:
+    """Say where it is done, or die there."""
+    if item == "die":
+        os._exit(1)
+    time.sleep(0.05)
+    return place
+
+
 def troubled(item: str, report: Report) -> Any:
     """Do what the item says."""
     report("trouble", 0, 1)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -41,7 +42,7 @@ def failure_of(trouble: str, **options: float) -> Failure:
     """The failure of one item among good ones, all of which end well."""
     items = ["well", trouble, "well", "well"]
     ended = [
-        event for event in over(items, works.troubled, **options) if isinstance(event, Outcome)
+        event for event in over(items, [works.troubled], **options) if isinstance(event, Outcome)
     ]
     assert sorted(each.item for each in ended) == sorted(items)
     [failed] = [each for each in ended if each.failure]
@@ -60,7 +61,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 20.0) -> float:
 
 
 def test_every_item_is_done_once_and_tells_its_progress():
-    events = list(over([1, 2, 3], works.doubled, workers=2))
+    events = list(over([1, 2, 3], [works.doubled] * 2))
     ended = [event for event in events if isinstance(event, Outcome)]
     assert sorted((each.item, each.value) for each in ended) == [(1, 2), (2, 4), (3, 6)]
     told = [event for event in events if isinstance(event, Progress) and event.item == 2]
@@ -68,15 +69,23 @@ def test_every_item_is_done_once_and_tells_its_progress():
 
 
 def test_no_items_start_no_process():
-    assert list(over([], works.doubled, workers=4)) == []
+    assert list(over([], [works.doubled] * 4)) == []
 
 
 def test_no_more_processes_start_than_there_are_items():
     processes = {
-        event.value for event in over(range(8), works.pid, workers=3) if isinstance(event, Outcome)
+        event.value for event in over(range(8), [works.pid] * 3) if isinstance(event, Outcome)
     }
     assert 1 <= len(processes) <= 3
     assert os.getpid() not in processes
+
+
+def test_each_worker_does_what_was_meant_for_it_and_so_does_its_successor():
+    here, there = (partial(works.somewhere, place) for place in ("here", "there"))
+    assert {each.value for each in over(["a", "b"], [here, there])} == {"here", "there"}
+    died, done = over(["die", "a"], [here])
+    assert died.failure.error == "WorkerDied"
+    assert done.value == "here"
 
 
 @pytest.mark.parametrize(
@@ -122,13 +131,13 @@ def test_a_worker_that_hangs_is_killed_and_replaced():
 
 
 def test_every_item_may_kill_its_worker():
-    ended = outcomes(over(["crash", "exit"], works.troubled, workers=2))
+    ended = outcomes(over(["crash", "exit"], [works.troubled] * 2))
     assert {name for name, each in ended.items() if each.failure} == {"crash", "exit"}
 
 
 def test_a_worker_that_dies_between_items_costs_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(execution, "BUSY_PAUSE_S", 0.2)
-    events = over([1, 2, 3], works.idle_death, workers=1)
+    events = over([1, 2, 3], [works.idle_death])
     ended = []
     for event in events:
         assert isinstance(event, Outcome)
@@ -146,7 +155,7 @@ def test_an_item_that_another_holds_is_tried_until_it_is_free(monkeypatch, tmp_p
     held, free = tmp_path / "held", tmp_path / "free"
     held.touch()
     ended = []
-    for event in over([str(held), str(free)], works.free_later):
+    for event in over([str(held), str(free)], [works.free_later]):
         assert isinstance(event, Outcome)
         ended.append(event.item)
         threading.Timer(0.5, held.unlink, kwargs={"missing_ok": True}).start()
@@ -155,7 +164,7 @@ def test_an_item_that_another_holds_is_tried_until_it_is_free(monkeypatch, tmp_p
 
 def test_a_stop_ends_workers_between_two_steps_and_begins_nothing_more(tmp_path):
     stop, seen = Stop(), []
-    for event in over([str(tmp_path)] * 4, works.steps, workers=2, stop=stop):
+    for event in over([str(tmp_path)] * 4, [works.steps] * 2, stop=stop):
         seen.append(event)
         stop()
     assert [event for event in seen if isinstance(event, Outcome)] == []
@@ -164,7 +173,7 @@ def test_a_stop_ends_workers_between_two_steps_and_begins_nothing_more(tmp_path)
 
 def test_a_deadline_stops_as_a_signal_does(tmp_path):
     began = time.monotonic()
-    events = list(over([str(tmp_path)] * 3, works.steps, stop=Stop(seconds=2.0)))
+    events = list(over([str(tmp_path)] * 3, [works.steps], stop=Stop(seconds=2.0)))
     assert [event for event in events if isinstance(event, Outcome)] == []
     assert time.monotonic() - began < 10
 
@@ -172,7 +181,7 @@ def test_a_deadline_stops_as_a_signal_does(tmp_path):
 def test_a_worker_that_does_not_hear_the_stop_is_killed_after_a_grace(monkeypatch, tmp_path):
     monkeypatch.setattr(execution, "GRACE_S", 1.0)
     stop = Stop()
-    events = over([str(tmp_path)], works.deaf, stop=stop)
+    events = over([str(tmp_path)], [works.deaf], stop=stop)
     next(events)
     wait_for(lambda: any(tmp_path.iterdir()))
     stop()
@@ -184,7 +193,7 @@ def test_a_worker_that_does_not_hear_the_stop_is_killed_after_a_grace(monkeypatc
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_to_a_worker_alone_stops_the_run(tmp_path, number):
     seen = []
-    for event in over([str(tmp_path)] * 3, works.steps):
+    for event in over([str(tmp_path)] * 3, [works.steps]):
         seen.append(event)
         for place in tmp_path.iterdir():
             with suppress(ProcessLookupError):
@@ -193,7 +202,7 @@ def test_a_signal_to_a_worker_alone_stops_the_run(tmp_path, number):
 
 
 def test_interrupts_of_the_terminal_are_left_to_the_supervisor(tmp_path):
-    with closing(over([str(tmp_path)], works.steps)) as events:
+    with closing(over([str(tmp_path)], [works.steps])) as events:
         next(events)
         [place] = tmp_path.iterdir()
         os.kill(int(place.name), signal.SIGINT)
@@ -202,7 +211,7 @@ def test_interrupts_of_the_terminal_are_left_to_the_supervisor(tmp_path):
 
 @pytest.mark.parametrize("work", [works.steps, works.deaf])
 def test_closing_early_ends_workers_at_once(tmp_path, work):
-    events = over([str(tmp_path)] * 3, work, workers=2)
+    events = over([str(tmp_path)] * 3, [work] * 2)
     next(events)
     wait_for(lambda: any(tmp_path.iterdir()))
     began = time.monotonic()
@@ -216,7 +225,7 @@ def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path, work: str
     code = (
         "import sys, works; from wsi_tools.execution import over\n"
         "if __name__ == '__main__':\n"
-        f"    list(over([sys.argv[1]] * 2, works.{work}, workers=2))"
+        f"    list(over([sys.argv[1]] * 2, [works.{work}] * 2))"
     )
     script = tmp_path / "supervise.py"
     script.write_text(code)

@@ -161,7 +161,7 @@ def _make(ctx: typer.Context, work: "HeatmapWork") -> None:
     tasks = take_shard(waiting, given["shard"])
     with naming_the_disk(work.out):
         work.out.mkdir(parents=True, exist_ok=True)
-        crew = Run.asked(work, given)
+        crew = Run.asked([work] * given["workers"], given)
         known = []
         for _, rows in crew.results(tasks):
             for row in rows:

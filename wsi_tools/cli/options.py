@@ -346,7 +346,13 @@ class Features:
     precision: Annotated[
         str, option("auto (CPU fp32, CUDA bf16), fp32, bf16 or fp16.", panel="Compute")
     ] = "auto"
-    device: Annotated[str, option("auto, cpu, cuda or cuda:N.", panel="Compute")] = "auto"
+    device: Annotated[
+        str,
+        option(
+            "auto, cpu, cuda or cuda:N; with cuda:0,cuda:1 a worker process on each.",
+            panel="Compute",
+        ),
+    ] = "auto"
     batch_size: Annotated[
         int | None,
         option(

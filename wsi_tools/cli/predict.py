@@ -125,7 +125,7 @@ def _prepared(ctx: typer.Context, model: "Ensemble") -> Path:
     )
     inputs = read_inputs(given["project"], recursive=False, manifest=None)
     project = _place(given) if inputs.sources else _only(given["project"])
-    for task, result in Run(work, workers=given["workers"]).results(inputs.tasks(project)):
+    for task, result in Run([work] * given["workers"]).results(inputs.tasks(project)):
         terminal.say(f"{task.slide_id}: {result.embedded} tiles embedded")
     return project
 

@@ -41,7 +41,7 @@ def info(ctx: typer.Context) -> None:
     given = ctx.params
     work = Description(reading(ctx), given["tile_size"], given["mpp"])
     inputs = read_inputs(given["slides"], recursive=given["recursive"], manifest=given["manifest"])
-    run = Run(work, record=False)
+    run = Run([work], record=False)
     run.refuse(inputs.refused, None)
     for _, facts in run.results(inputs.slides(Path()) + inputs.recorded()):
         terminal.deliver(facts if given["json"] else "\n".join(lines(facts)))
@@ -92,7 +92,7 @@ def prepared(ctx: typer.Context, until: str) -> Iterator[tuple["Task", Row]]:
     tasks = take_shard(inputs.tasks(given["out"]), given["shard"])
     if given.get("normalize_fit") is not None:
         work = on_one_scale(ctx, work, tasks)
-    run = Run.asked(work, given)
+    run = Run.asked(work.crew(given["workers"]), given)
     run.refuse(inputs.refused, given["out"])
     account = Account()
     try:

@@ -167,7 +167,7 @@ def embedding(ctx: typer.Context) -> Embedding:
     return Embedding(
         backbones=_with_weights(given["backbone"], given["weights"] or []),
         grid=given.get("grid"),
-        device=given["device"],
+        device=_devices(given["device"]),
         precision=given["precision"],
         engine=given["engine"],
         dtype=given["dtype"],
@@ -194,6 +194,14 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise InputError(f"--max-bad-tiles {text}: give a share such as 1% or 0.01")
     return value
+
+
+def _devices(text: str) -> str:
+    """The devices, which must be of one kind: features depend on it."""
+    kinds = sorted({name.partition(":")[0] for name in text.split(",")})
+    if len(kinds) > 1:
+        raise InputError(f"--device {text}: {' and '.join(kinds)} compute differently; name one")
+    return text
 
 
 def _with_weights(names: list[str], weights: list[str]) -> tuple[tuple[str, str | None], ...]:

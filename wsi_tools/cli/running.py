@@ -33,8 +33,7 @@ class Run:
     """One command over many slides; what fails is told, recorded, and counted at the end.
 
     Args:
-        work: done for every task, in worker processes.
-        workers: how many processes.
+        works: one for each worker process; tasks go to whichever is free.
         fail_fast: stop at the first failure.
         time_limit: as `seconds` reads it.
         stall_s: seconds without a sign of life after which a slide fails.
@@ -44,17 +43,15 @@ class Run:
 
     def __init__(
         self,
-        work: Work,
+        works: Sequence[Work],
         *,
-        workers: int = 1,
         fail_fast: bool = False,
         time_limit: str | None = None,
         stall_s: float = STALL_S,
         record: bool = True,
         what: str = "slide",
     ) -> None:
-        self.work = work
-        self.workers = workers
+        self.works = works
         self.fail_fast = fail_fast
         self.stall_s = stall_s
         self.record = record
@@ -64,11 +61,10 @@ class Run:
         self.done = 0
 
     @classmethod
-    def asked(cls, work: Work, given: Mapping[str, Any]) -> "Run":
+    def asked(cls, works: Sequence[Work], given: Mapping[str, Any]) -> "Run":
         """As the options say that verbs of many slides share; a dry run records nothing."""
         return cls(
-            work,
-            workers=given["workers"],
+            works,
             fail_fast=given["fail_fast"],
             time_limit=given["time_limit"],
             stall_s=given["stall_limit"],
@@ -104,7 +100,7 @@ class Run:
             self.fail(task, Failure("name", "DataError", f"{path}: {reason}", 4))
 
     def _events(self, tasks: Sequence[Task]) -> Iterator[Progress[Task] | Outcome[Task]]:
-        return over(tasks, self.work, workers=self.workers, stop=self.stop, stall_s=self.stall_s)
+        return over(tasks, self.works, stop=self.stop, stall_s=self.stall_s)
 
     def fail(self, task: Task, failure: Failure) -> None:
         """Tell a failure and record it; raise where going on is pointless."""

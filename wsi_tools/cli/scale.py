@@ -29,7 +29,8 @@ def on_one_scale(ctx: typer.Context, work: Preparation, tasks: Sequence[Task]) -
     if work.embedding is None or work.dry_run:
         return work
     named = tuple(_named(ctx.params["normalize_fit"], tasks))
-    run = Run(ScaleFitting(work), workers=ctx.params["workers"], fail_fast=True, record=False)
+    works = [ScaleFitting(work)] * ctx.params["workers"]
+    run = Run(works, fail_fast=True, record=False)
     measured: dict[str, tuple[Statistics, str]] = {}
     for task, found in run.results(named):
         measured[task.slide_id] = found

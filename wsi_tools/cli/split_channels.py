@@ -58,7 +58,7 @@ def split_channels(ctx: typer.Context) -> None:
     inputs = read_inputs(given["slides"], recursive=given["recursive"], manifest=given["manifest"])
     _refuse_places(inputs, given["out"])
     tasks = take_shard(inputs.slides(given["out"]), given["shard"])
-    run = Run.asked(work, given)
+    run = Run.asked([work] * given["workers"], given)
     run.refuse(inputs.refused, given["out"])
     for _, result in run.results(tasks):
         row = asdict(result)

@@ -77,8 +77,7 @@ def _train(
 
     given = ctx.params
     crew = Run(
-        TrainingWork(experiment, run),
-        workers=given["jobs"],
+        [TrainingWork(experiment, run)] * given["jobs"],
         time_limit=given["time_limit"],
         stall_s=given["stall_limit"],
         record=False,

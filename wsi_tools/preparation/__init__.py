@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,6 +103,14 @@ class Preparation:
             with self._opened(task, writer) as slide:
                 done = self._prepared(slide, task, writer, steps)
             return replace(done, stages=tuple(steps.taken))
+
+    def crew(self, workers: int) -> "list[Preparation]":
+        """This for each of several workers: of as many, and no fewer than there are devices."""
+        if self.embedding is None:
+            return [self] * workers
+        each = [replace(self.embedding, device=name) for name in self.embedding.devices]
+        places = islice(cycle(each), max(workers, len(each)))
+        return [replace(self, embedding=place) for place in places]
 
     @cached_property
     def watch(self) -> "Watch":

@@ -113,6 +113,7 @@ class Embedding:
         min_tissue: tiles with less are left as zeros; None takes what the grid was made with.
         batch_size: pictures per forward pass, which are tiles, or markers of tiles; None takes
             what suits the device.
+        device: where; several, with commas between them, for as many workers.
         readers: threads that read tiles; None takes the cores of this process.
         markers: what becomes of the channels of multiplex slides.
     """
@@ -130,6 +131,11 @@ class Embedding:
     allow_geometry_mismatch: bool = False
     offline: bool = False
     markers: Markers = field(default_factory=Markers)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Each device by its name."""
+        return tuple(self.device.split(","))
 
 
 def _digest(place: Path | None, slide_id: str) -> str | None:
