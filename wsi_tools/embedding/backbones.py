@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wsi_tools.embedding.cards import Card, find_card
+from wsi_tools.embedding.folding import quickened
 from wsi_tools.embedding.networks import Network, build, published
 from wsi_tools.embedding.sources import (
     CONFIG,
@@ -76,6 +77,8 @@ class Backbone:
         Raises:
             InputError: the model gives a map or a sequence per tile where a vector is wanted.
         """
+        if not len(tiles):  # oneDNN refuses a batch of none
+            return torch.zeros(0, self.width, device=self.device)
         images = self.transform(tiles)  # (B, 3, px, px)
         with _computing_in(self.dtype, self.device):
             features: Tensor = self.module(images)  # (B, width)
@@ -193,7 +196,10 @@ def _ready(
     module = network.module.eval().requires_grad_(False)
     module = module.to(device).to(memory_format=torch.channels_last)
     card = replace(network.card, revision=record.revision or network.card.revision)
-    return Backbone(card, module, _width(card), record, _transform(card), device, dtype)
+    transform = _transform(card)
+    if device.type == "cpu":
+        module = quickened(module, transform.px, dtype)
+    return Backbone(card, module, _width(card), record, transform, device, dtype)
 
 
 def _width(card: Card) -> int:
