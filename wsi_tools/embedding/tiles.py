@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +22,8 @@ Rows = NDArray[np.integer[Any]]
 Pixels = NDArray[Any]
 Develop = Callable[[Pixels], Pixels]
 
+PART = 32  # tiles that one thread reads in a row; more, and threads would lie rows of tiles apart
+
 
 @dataclass(frozen=True)
 class TileBatch:
@@ -32,7 +34,7 @@ class TileBatch:
         pixels: (B, px, px, C) in the slide's dtype, or what was developed from them; of zeros
             where a tile could not be read.
         unread: the rows that could not be read, each with its reason.
-        seconds: the time that one thread spent on it.
+        seconds: the time that threads spent on it.
     """
 
     rows: Rows
@@ -44,7 +46,8 @@ class TileBatch:
 class TileReader:
     """Reads batches of tiles in the order asked for, some ahead, in threads with a handle each.
 
-    At most `threads + 2` batches exist at a time, however large the slide.
+    At most `threads + 2` batches exist at a time, however large the slide. Threads share a large
+    batch among them, so that they stay on neighbouring tiles and on the same pieces of the file.
 
     Args:
         slide: open; shows the channels that are wanted.
@@ -78,17 +81,24 @@ class TileReader:
 
     def batches(self, plan: Iterable[Rows]) -> Iterator[TileBatch]:
         """Read every batch of the plan, in its order."""
-        coming: deque[Future[TileBatch]] = deque()
+        coming: deque[tuple[Pixels, Sequence[Future[TileBatch]]]] = deque()
         for rows in plan:
-            coming.append(self._threads.submit(self._read, rows))
+            coming.append(self._begun(rows))
             if len(coming) >= self._ahead:
-                yield coming.popleft().result()
+                yield _joined(*coming.popleft())
         while coming:
-            yield coming.popleft().result()
+            yield _joined(*coming.popleft())
 
-    def _read(self, rows: Rows) -> TileBatch:
-        began = time.perf_counter()
+    def _begun(self, rows: Rows) -> tuple[Pixels, Sequence[Future[TileBatch]]]:
         pixels = self._blank(len(rows))
+        step = PART if self._develop is None else len(rows)  # nothing then has to be joined
+        shares = [slice(start, start + step) for start in range(0, len(rows), step)]
+        return pixels, [
+            self._threads.submit(self._read, rows[share], pixels[share]) for share in shares
+        ]
+
+    def _read(self, rows: Rows, pixels: Pixels) -> TileBatch:
+        began = time.perf_counter()
         unread: dict[int, str] = {}
         for place, row in enumerate(rows):
             try:
@@ -132,3 +142,16 @@ class TileReader:
             self._own.slide = self._handles.enter_context(self._slide.reopen())
         handle: Slide = self._own.slide
         return handle
+
+
+def _joined(pixels: Pixels, coming: Sequence[Future[TileBatch]]) -> TileBatch:
+    """One batch of its shares, whose pixels lie in one piece of memory already."""
+    shares = [each.result() for each in coming]
+    if len(shares) == 1:
+        return shares[0]
+    return TileBatch(
+        np.concatenate([share.rows for share in shares]),
+        pixels,
+        {row: why for share in shares for row, why in share.unread.items()},
+        sum(share.seconds for share in shares),
+    )

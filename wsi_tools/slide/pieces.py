@@ -8,6 +8,7 @@ piece once, and a long run holds no more than a short one.
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import Any, Protocol
@@ -26,6 +27,15 @@ Box = tuple[int, int, int, int]
 Key = tuple[int, ...]
 
 CACHE_BYTES = 256 * 1024**2  # two rows of 512 px tiles of 8 channels of uint16, 12,000 px wide
+LAG = 256  # rectangles from one thread to another: of eight threads with 32 tiles each
+
+
+@dataclass
+class _Band:
+    """A row of pieces by column, and the rectangle that last met it, counted from the first."""
+
+    used: int = 0
+    pieces: dict[int, Piece | Future[Piece]] = field(default_factory=dict)
 
 
 class PieceCache:
@@ -33,26 +43,27 @@ class PieceCache:
 
     def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
         self._limit = limit_bytes
-        self._held = 0
-        self._bands: OrderedDict[Key, dict[int, Piece | Future[Piece]]] = OrderedDict()
+        self._held = self._rectangles = 0
+        self._bands: OrderedDict[Key, _Band] = OrderedDict()  # those used longest ago come first
         self._lock = Lock()
 
-    def keep(self, bands: int) -> None:
-        """Let go of all but so many bands, those used last."""
+    def begin(self) -> None:
+        """A rectangle is about to be read: let go of bands that none of the latest has met."""
         with self._lock:
-            while len(self._bands) > bands:
-                for piece in self._bands.popitem(last=False)[1].values():
-                    self._held -= _bytes(piece)
+            self._rectangles += 1
+            while self._bands and self._oldest.used < self._rectangles - LAG:
+                self._held -= sum(map(_bytes, self._bands.popitem(last=False)[1].pieces.values()))
 
     def get(self, band: Key, column: int, load: Callable[[], Piece]) -> Piece:
         """The piece, loaded if it is not held; of threads that want the same, one loads it."""
         with self._lock:
-            pieces = self._bands.setdefault(band, {})
+            held = self._bands.setdefault(band, _Band())
             self._bands.move_to_end(band)
-            found = pieces.get(column)
+            held.used = self._rectangles
+            found = held.pieces.get(column)
             if found is None:
                 coming: Future[Piece] = Future()
-                pieces[column] = coming
+                held.pieces[column] = coming
         if found is None:
             return self._loaded(band, column, coming, load)
         return found.result() if isinstance(found, Future) else found
@@ -75,22 +86,26 @@ class PieceCache:
 
     def _replace(self, band: Key, column: int, coming: Future[Piece], piece: Piece | None) -> None:
         """Put the piece where it was awaited, unless that band was let go of meanwhile."""
-        pieces = self._bands.get(band, {})
-        if pieces.get(column) is not coming:
+        held = self._bands.get(band)
+        if held is None or held.pieces.get(column) is not coming:
             return
-        del pieces[column]
+        del held.pieces[column]
         if piece is not None:
-            pieces[column] = piece
+            held.pieces[column] = piece
             self._held += piece.nbytes
 
     def _shrink(self) -> None:
         """Hold the limit: of the bands used longest ago the pieces loaded first."""
         while self._held > self._limit:
-            oldest = next(iter(self._bands.values()))
-            if oldest:
-                self._held -= _bytes(oldest.pop(next(iter(oldest))))
+            pieces = self._oldest.pieces
+            if pieces:
+                self._held -= _bytes(pieces.pop(next(iter(pieces))))
             else:
                 self._bands.popitem(last=False)
+
+    @property
+    def _oldest(self) -> _Band:
+        return next(iter(self._bands.values()))
 
 
 class Plane(Protocol):
@@ -127,7 +142,7 @@ def read_planes(
         SlideError: a plane cannot be decoded there; with the channel's name.
     """
     out = np.empty((len(planes), box[3], box[2]), channels[0].dtype)
-    cache.keep(sum(len(_rows(plane, box)) + 1 for plane in planes))
+    cache.begin()
     for plane, channel, canvas in zip(planes, channels, out, strict=True):
         try:
             _fill(canvas, plane, box, cache)
@@ -146,7 +161,7 @@ def read_colours(plane: Plane, box: Box, cache: PieceCache) -> NDArray[np.uint8]
         DECODING_FAILURES: as the decoder puts it.
     """
     out = np.empty((box[3], box[2], 3), np.uint8)
-    cache.keep(len(_rows(plane, box)) + 1)  # one more for a thread still at the end of a row
+    cache.begin()
     _fill(out, plane, box, cache)
     return out
 
@@ -154,7 +169,7 @@ def read_colours(plane: Plane, box: Box, cache: PieceCache) -> NDArray[np.uint8]
 def _fill(canvas: NDArray[Any], plane: Plane, box: Box, cache: PieceCache) -> None:
     x, y, width, height = box
     (piece_w, piece_h), sample = plane.piece_px, plane.sample
-    for row in _rows(plane, box):
+    for row in range(y // piece_h, (y + height - 1) // piece_h + 1):
         band, top = plane.band(row), row * piece_h - y  # of the piece on the canvas
         rows, to_y = slice(max(-top, 0), height - top), max(top, 0)
         for column in range(x // piece_w, (x + width - 1) // piece_w + 1):
@@ -163,12 +178,6 @@ def _fill(canvas: NDArray[Any], plane: Plane, box: Box, cache: PieceCache) -> No
             part = piece[rows, max(-left, 0) : width - left, sample]
             to_x = max(left, 0)
             canvas[to_y : to_y + part.shape[0], to_x : to_x + part.shape[1]] = part
-
-
-def _rows(plane: Plane, box: Box) -> range:
-    """The rows of pieces that the rectangle meets."""
-    piece_h = plane.piece_px[1]
-    return range(box[1] // piece_h, (box[1] + box[3] - 1) // piece_h + 1)
 
 
 def _bytes(piece: Piece | Future[Piece]) -> int:

@@ -143,3 +143,22 @@ def test_reading_ahead_stops_two_batches_beyond_the_threads(grid):
         batches = reader.batches([rows(each) for each in range(100)])
         next(batches)
     assert len(film.read) <= 4
+
+
+def test_a_large_batch_is_shared_among_threads_and_comes_whole(grid):
+    film = Film(damaged={3, 90})
+    with TileReader(Handle(film), grid, threads=3) as reader:
+        (batch,) = reader.batches([np.arange(100)])
+    assert batch.rows.tolist() == list(range(100))
+    expected = [0 if row in (3, 90) else row for row in range(100)]
+    assert batch.pixels[:, 0, 0, 0].tolist() == expected
+    assert list(batch.unread) == [3, 90]
+    assert film.opened >= 3  # the slide itself, and more than one thread
+
+
+def test_what_develops_a_batch_sees_all_of_it(grid):
+    with TileReader(
+        Handle(Film()), grid, threads=2, develop=lambda pixels: pixels - pixels.min()
+    ) as reader:
+        (batch,) = reader.batches([np.arange(20, 90)])
+    assert batch.pixels[:, 0, 0, 0].tolist() == list(range(70))

@@ -6,7 +6,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from wsi_tools.slide.pieces import PieceCache
+from wsi_tools.slide.pieces import LAG, PieceCache
 
 
 class Loading:
@@ -30,15 +30,19 @@ def test_a_piece_is_loaded_once_while_its_band_is_kept():
     assert loading.loaded == [(0, 1), (1, 1), (0, 2)]
 
 
-def test_bands_used_longest_ago_are_let_go_of():
+def test_a_band_that_none_of_the_latest_rectangles_met_is_let_go_of():
     loading = Loading(PieceCache())
-    for band in (0, 1, 2, 0):
-        loading.get(band, 0)
-    loading.cache.keep(2)  # the latest are 0 and 2
-    loading.loaded.clear()
-    for band in (0, 2, 1):
-        loading.get(band, 0)
-    assert loading.loaded == [(1, 0)]
+    loading.get(0, 0)
+    for _ in range(LAG):
+        loading.cache.begin()
+        loading.get(1, 0)
+    loading.get(0, 0)
+    assert loading.loaded == [(0, 0), (1, 0)]
+    for _ in range(LAG + 1):
+        loading.cache.begin()
+        loading.get(1, 0)
+    loading.get(0, 0)
+    assert loading.loaded == [(0, 0), (1, 0), (0, 0)]
 
 
 def test_no_more_bytes_are_held_than_allowed():
@@ -94,7 +98,8 @@ def test_a_piece_whose_band_was_let_go_of_while_it_was_loaded_is_not_held():
 
     def load():
         loads.append(1)
-        cache.keep(0)
+        for _ in range(LAG + 1):
+            cache.begin()
         return np.ones(3)
 
     for _ in range(2):
