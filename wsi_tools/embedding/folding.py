@@ -155,8 +155,8 @@ class _Rewriting:
     def fuse(self, node: fx.Node, layer: nn.Conv2d) -> None:
         """One kernel for a convolution, a sum that takes its result alone, and an activation."""
         target, total = str(node.target), _follower(node)
+        maps: Any = node.args[0]
         if (other := _addend(total, node)) is not None:
-            maps: Any = node.args[0]
             both = self.call(target, maps, other, at=total)
             both.meta.update(node.meta)
             self.replace(total, both)
@@ -164,7 +164,7 @@ class _Rewriting:
             node = both
         after = _follower(node)
         activation = ACTIVATIONS.get(type(self.called(after)), "none")
-        self.traced.set_submodule(target, Convolution(layer, activation))
+        self.traced.set_submodule(target, Convolution(layer, _shape(maps)[1:], activation))
         if activation != "none":
             self.replace(after, node)
 

@@ -31,16 +31,23 @@ def is_plain(layer: nn.Module | None) -> bool:
     )
 
 
+BATCH = 8  # tiles, as `embed` takes them on a CPU
+
+
 class Convolution(nn.Module):
     """A convolution, the sum with another map if one is given, and an activation.
 
     Args:
         layer: a plain convolution in float32.
+        size: (C, H, W) of the maps that it will see most; the best layout of weights depends on it.
         activation: oneDNN's name for it, or ``none``.
     """
 
-    def __init__(self, layer: nn.Conv2d, activation: str = "none") -> None:
+    def __init__(
+        self, layer: nn.Conv2d, size: tuple[int, int, int], activation: str = "none"
+    ) -> None:
         super().__init__()
+        self.size = size
         self.activation = activation
         self.geometry = (
             list(layer.padding),
@@ -56,7 +63,7 @@ class Convolution(nn.Module):
         """Lay the weights out as the kernels want them, in float32 or bfloat16; done once."""
         self.dtype = dtype
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-            self.weight.to(dtype), *self.geometry
+            self.weight.to(dtype), *self.geometry, [BATCH, *self.size]
         )
         self.bias = None if self.bias is None else self.bias.to(dtype)
 
