@@ -10,6 +10,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from wsi_tools.tissue.boundary import rings
+
 __all__ = ["only_polygons", "outlines", "rasterised"]
 
 Mask = NDArray[np.uint8]
@@ -27,28 +29,11 @@ def outlines(mask: NDArray[np.bool_], scale: Pair) -> shapely.MultiPolygon:
         Valid polygons in level-0 pixels, holes as interiors; pixels that touch only at a corner
         belong to two polygons.
     """
-    faces = shapely.get_parts(shapely.polygonize(_edges(mask)))
-    x, y = shapely.get_coordinates(shapely.point_on_surface(faces)).T
-    tissue = faces[mask[y.astype(int), x.astype(int)]]
-    return shapely.transform(shapely.MultiPolygon(list(tissue)), lambda xy: xy * scale)
-
-
-def _edges(mask: NDArray[np.bool_]) -> NDArray[np.object_]:
-    """Give the straight runs of boundary between tissue and not, cut wherever two of them meet."""
-    framed = np.pad(mask, 1)
-    horizontal = framed[1:, 1:-1] != framed[:-1, 1:-1]  # (h + 1, w): the edge right of a vertex
-    vertical = framed[1:-1, 1:] != framed[1:-1, :-1]  # (h, w + 1): the edge below a vertex
-    right, left = np.pad(horizontal, ((0, 0), (0, 1))), np.pad(horizontal, ((0, 0), (1, 0)))
-    below, above = np.pad(vertical, ((0, 1), (0, 0))), np.pad(vertical, ((1, 0), (0, 0)))
-    corner = (right | left) & (below | above)  # (h + 1, w + 1)
-    across = _runs(corner & right, corner & left)[..., ::-1]  # (n, 2 ends, xy)
-    down = _runs((corner & below).T, (corner & above).T)
-    return np.asarray(shapely.linestrings(np.concatenate([across, down]).astype(float)))
-
-
-def _runs(starts: NDArray[np.bool_], ends: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Pair each start with the next end along its row; (n, 2 ends, (row, column))."""
-    return np.stack([np.argwhere(starts), np.argwhere(ends)], axis=1)
+    if not mask.any():
+        return shapely.MultiPolygon()
+    found = rings(mask)
+    lines = shapely.linearrings(found.xy * scale, indices=found.of_corner)
+    return shapely.MultiPolygon(list(shapely.polygons(lines, indices=found.of_piece)))
 
 
 def rasterised(area: shapely.MultiPolygon, shape: tuple[int, int], scale: Pair) -> Mask:

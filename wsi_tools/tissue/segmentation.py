@@ -84,12 +84,14 @@ def segment(
     else:
         look, segmenters = _look_at_colours(slide, options), SEGMENTERS
     found: Foreground = segmenters[look.method](look.picture.pixels, options)
-    mask = found.mask if found.final else _tidied(found.mask, look.picture, options)
-    area = _cut(outlines(mask, look.picture.scale), slide.info.bounds, roi, exclude)
+    mask = found.mask if found.final else _tidied(found, look.picture, options)
+    scale = look.picture.scale
+    whole = outlines(mask, scale)
+    area = _cut(whole, slide.info.bounds, roi, exclude)
     return TissueMask(
         outlines=area,
-        mask=rasterised(area, mask.shape, look.picture.scale),
-        scale=look.picture.scale,
+        mask=rasterised(area, mask.shape, scale) if area is not whole else mask.view(np.uint8),
+        scale=scale,
         thumbnail=look.thumbnail,
         method=look.method,
         parameters=_parameters(options, look.picture, found),
@@ -139,18 +141,18 @@ def _known(nucleus: int | None, info: "SlideInfo") -> int:
     return nucleus
 
 
-def _tidied(mask: Mask, picture: Picture, options: TissueOptions) -> Mask:
+def _tidied(found: Foreground, picture: Picture, options: TissueOptions) -> Mask:
     """Take ink out before gaps are closed, lest it bridge them, and after, lest it be bridged."""
-    clean = ~_foreign(picture, options)
-    closed = close_gaps(mask & clean, options.close_um, picture.mpp) & clean
+    clean = ~_foreign(found, picture, options)
+    closed = close_gaps(found.mask & clean, options.close_um, picture.mpp) & clean
     filled = fill_small_holes(closed, options.min_hole_area_um2, picture.mpp)
     return drop_small_pieces(filled, options.min_area_um2, picture.mpp)
 
 
-def _foreign(picture: Picture, options: TissueOptions) -> Mask:
+def _foreign(found: Foreground, picture: Picture, options: TissueOptions) -> Mask:
     if options.stain is None:
         return np.zeros(picture.pixels.shape[:2], bool)
-    return is_foreign(Absorbance.of(picture.pixels), options.stain)
+    return is_foreign(found.absorbance or Absorbance.of(picture.pixels), options.stain)
 
 
 def _cut(
@@ -159,7 +161,10 @@ def _cut(
     roi: Sequence[Region] | None,
     exclude: Sequence[Region],
 ) -> shapely.MultiPolygon:
+    """The part of an area that counts; the area itself where that is all of it."""
     frame = shapely.box(bounds.x, bounds.y, bounds.x + bounds.width, bounds.y + bounds.height)
+    if roi is None and not exclude and frame.covers(shapely.box(*area.bounds)):
+        return area
     allowed = frame if roi is None else frame & _union(roi)
     return only_polygons([area & (allowed - _union(exclude))])
 

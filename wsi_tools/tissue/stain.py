@@ -6,89 +6,125 @@ transmitted light microscopy", Cytometry 39 (2000) 275.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_tools.tissue.bands import band_by_band
 from wsi_tools.tissue.options import StainColour
 
 __all__ = ["Absorbance", "glass_colour", "is_foreign"]
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Plane = NDArray[np.float32]
 
 GLASS_DARKEST = 190  # grey level; a scanner set darker than that clips nothing but looks wrong
 GLASS_TINT = 30  # grey levels between the channels; old mounting media are this yellow
 OPAQUE_DENSITY = 0.05  # 11 % of the light: paler colours are too close to glass to have a hue
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Absorbance:
     """How much light each pixel takes away, compared with bare glass.
 
     Attributes:
-        channels: float32 (h, w, 3) optical density, −log10(I / glass); 0 where brighter than glass.
+        picture: uint8 (h, w, 3).
         glass: (red, green, blue) of bare glass.
+        density: float32 (h, w), mean optical density of the channels.
     """
 
-    channels: NDArray[np.float32]
+    picture: Pixels
     glass: tuple[int, int, int]
+    density: Plane
 
     @classmethod
     def of(cls, picture: Pixels) -> "Absorbance":
         """Measure a picture, uint8 (h, w, 3), against its own glass."""
-        glass = glass_colour(picture)
-        levels = np.arange(256)
-        tables = [-np.log10((np.minimum(levels, white) + 1) / (white + 1)) for white in glass]
-        channels = np.empty(picture.shape, np.float32)
-        for index, table in enumerate(tables):
-            channels[..., index] = table.astype(np.float32)[picture[..., index]]
-        return cls(channels, glass)
+        absorbance = cls(picture, glass_colour(picture), np.empty(picture.shape[:2], np.float32))
+        band_by_band(picture.shape, absorbance._measure)
+        return absorbance
 
-    @property
-    def density(self) -> NDArray[np.float32]:
-        """Mean optical density of the channels, (h, w)."""
-        red, green, blue = (self.channels[..., index] for index in range(3))
-        return (red + green + blue) / np.float32(3)
+    def channels(self, rows: slice) -> tuple[Plane, Plane, Plane]:
+        """Optical density of red, green and blue, −log10(I / glass); 0 where brighter than glass.
+
+        They are looked up, level by level, where they are asked for; each is float32 (rows, w).
+        """
+        levels = zip(cv2.split(self.picture[rows]), self._tables, strict=True)
+        red, green, blue = (cv2.LUT(level, table) for level, table in levels)
+        return red, green, blue
+
+    @cached_property
+    def _tables(self) -> tuple[Plane, ...]:
+        levels = np.arange(256)
+        densities = [
+            -np.log10((np.minimum(levels, white) + 1) / (white + 1)) for white in self.glass
+        ]
+        return tuple(each.astype(np.float32) for each in densities)
+
+    def _measure(self, rows: slice) -> None:
+        red, green, blue = self.channels(rows)
+        np.divide(red + green + blue, np.float32(3), out=self.density[rows])
 
 
 def glass_colour(picture: Pixels) -> tuple[int, int, int]:
     """Find the commonest bright, nearly grey colour, channel by channel; white if there is none."""
-    red, green, blue = cv2.split(picture)
+    counts = np.sum(band_by_band(picture.shape, lambda rows: _glass_levels(picture[rows])), 0)
+    if not counts.any():
+        return 255, 255, 255
+    red, green, blue = counts.argmax(axis=1).tolist()
+    return red, green, blue
+
+
+def _glass_levels(picture: Pixels) -> NDArray[np.int64]:
+    """How often pixels that may be glass have each level, channel by channel; (3, 256)."""
+    red, green, blue = planes = cv2.split(picture)
     darkest = cv2.min(cv2.min(red, green), blue)  # numpy is slow along an axis of three
     brightest = cv2.max(cv2.max(red, green), blue)
-    glass = picture[(darkest >= GLASS_DARKEST) & (brightest - darkest <= GLASS_TINT)]  # (n, 3)
-    if not len(glass):
-        return 255, 255, 255
-    return _mode(glass[:, 0]), _mode(glass[:, 1]), _mode(glass[:, 2])
-
-
-def _mode(levels: NDArray[np.uint8]) -> int:
-    return int(np.bincount(levels).argmax())
+    glass = ((darkest >= GLASS_DARKEST) & (brightest - darkest <= GLASS_TINT)).view(np.uint8)
+    counts = [cv2.calcHist([plane], [0], glass, [256], [0, 256]).ravel() for plane in planes]
+    return np.stack(counts).astype(np.int64)
 
 
 def is_foreign(absorbance: Absorbance, stain: StainColour) -> Mask:
     """Mark what is there but has not the stain's colour: ink, dust, edges; bool (h, w)."""
-    density = absorbance.density
-    foreign = density > OPAQUE_DENSITY
-    foreign[foreign] = ~_has_colour(absorbance.channels[foreign], density[foreign], stain)
-    return foreign
+    foreign = absorbance.density > OPAQUE_DENSITY
+
+    def acquit(rows: slice) -> None:
+        if foreign[rows].any():
+            foreign[rows] &= ~_has_colour(absorbance, rows, stain)
+
+    band_by_band(foreign.shape, acquit)
+    return np.asarray(foreign)
 
 
-def _has_colour(
-    channels: NDArray[np.float32], density: NDArray[np.float32], stain: StainColour
-) -> Mask:
-    red, green, blue = channels.T / density  # (n,) each
-    along, across = red - 1, (green - blue) / np.sqrt(3)
-    hue_deg = np.degrees(np.arctan2(across, along)) % 360
-    saturation = np.hypot(along, across)
+def _has_colour(absorbance: Absorbance, rows: slice, stain: StainColour) -> Mask:
+    red, green, blue = absorbance.channels(rows)
+    density = absorbance.density[rows]
+    # hue and saturation are (red ÷ density − 1, (green − blue) ÷ √3 ÷ density): here, × density
+    along, across = red - density, (green - blue) / np.float32(np.sqrt(3))
+    chroma = cv2.magnitude(along, across)
     lowest, highest = stain.hue_deg
-    red_ink = (hue_deg > stain.red_hue_deg) & (density * saturation > stain.max_red_chroma)
-    return np.asarray(
-        (hue_deg >= lowest)
-        & (hue_deg <= highest)
-        & (saturation >= stain.min_saturation)
-        & (density <= stain.max_density)
-        & ~red_ink
+    past, short, red_past = (
+        _turn(along, across, hue) for hue in (lowest, highest, stain.red_hue_deg)
     )
+    is_red = _between(red_past, short, highest - stain.red_hue_deg)
+    return np.asarray(
+        _between(past, short, highest - lowest)
+        & (chroma >= np.float32(stain.min_saturation) * density)
+        & (density <= stain.max_density)
+        & ~(is_red & (chroma > stain.max_red_chroma))
+    )
+
+
+def _between(past: Plane, short: Plane, span_deg: float) -> Mask:
+    """Whether hues lie between two so far apart, from how they turn off each of them."""
+    return np.asarray((past > 0) & (short < 0) if span_deg < 180 else (past > 0) | (short < 0))
+
+
+def _turn(along: Plane, across: Plane, hue_deg: float) -> Plane:
+    """Positive where the hue is up to half a turn past another, negative where short of it."""
+    hue = np.radians(hue_deg)
+    return across * np.float32(np.cos(hue)) - along * np.float32(np.sin(hue))

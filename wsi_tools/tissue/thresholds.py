@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_tools.tissue.bands import band_by_band
 from wsi_tools.tissue.options import TissueOptions
 from wsi_tools.tissue.stain import Absorbance
 
@@ -30,11 +31,13 @@ class Foreground:
         mask: bool (h, w), True where there is tissue.
         measured: the numbers the method found, ready for JSON.
         final: nothing is closed, filled or dropped afterwards.
+        absorbance: of the picture, where the method has found what glass is.
     """
 
     mask: NDArray[np.bool_]
     measured: Mapping[str, Any] = field(default_factory=dict)
     final: bool = False
+    absorbance: Absorbance | None = None
 
 
 def otsu(picture: Pixels, options: TissueOptions) -> Foreground:
@@ -46,19 +49,27 @@ def otsu(picture: Pixels, options: TissueOptions) -> Foreground:
     and what glass never exceeds.
     """
     absorbance = Absorbance.of(picture)
-    density = absorbance.density
-    found = _otsu_of_density(density)
+    found = _otsu_of_density(absorbance.density)
     threshold = min(max(found, SURELY_GLASS), SURELY_TISSUE)
     measured = {"glass": list(absorbance.glass), "otsu": found, "threshold": threshold}
-    return Foreground(density > threshold, measured)
+    return Foreground(absorbance.density > threshold, measured, absorbance=absorbance)
 
 
 def _otsu_of_density(density: NDArray[np.float32]) -> float:
-    span = np.log10(DENSEST / FAINTEST)
-    scaled = np.log10(np.clip(density, FAINTEST, DENSEST) / FAINTEST) / span * 255
-    grey = np.rint(scaled).astype(np.uint8)
+    grey = np.empty(density.shape, np.uint8)
+    decades = np.log10(DENSEST / FAINTEST)
+
+    def measure(rows: slice) -> None:
+        held = np.maximum(density[rows], np.float32(FAINTEST))  # beyond DENSEST all is 255
+        cv2.convertScaleAbs(np.log10(held / np.float32(FAINTEST)), grey[rows], 255 / decades)
+
+    band_by_band(density.shape, measure)
+    return float(FAINTEST * 10 ** (_otsu(grey) / 255 * decades))
+
+
+def _otsu(grey: NDArray[np.uint8]) -> float:
     level, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return float(FAINTEST * 10 ** (level / 255 * span))
+    return float(level)
 
 
 def hsv(picture: Pixels, options: TissueOptions) -> Foreground:
@@ -76,8 +87,7 @@ def entropy(picture: Pixels, options: TissueOptions) -> Foreground:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     bits = local_entropy(grey, disk(ENTROPY_RADIUS_PX))  # (h, w), 0 to 8
     scaled = np.rint(bits / 8 * 255).astype(np.uint8)
-    level, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    found = level / 255 * 8
+    found = _otsu(scaled) / 255 * 8
     threshold = max(found, NOISE_BITS)
     return Foreground(bits > threshold, {"otsu": found, "threshold": threshold})
 

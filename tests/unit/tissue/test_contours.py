@@ -27,6 +27,19 @@ def test_outlines_are_valid_and_hold_the_area_of_the_pixels(mask, scale):
     assert area.area == pytest.approx(mask.sum() * scale[0] * scale[1])
 
 
+@given(masks)
+def test_a_piece_is_what_hangs_together_by_sides(mask):
+    squares = [shapely.box(x, y, x + 1, y + 1) for y, x in np.argwhere(mask)]
+    joined = shapely.get_parts(shapely.union_all(squares))
+    expected = shapely.normalize(shapely.MultiPolygon(list(joined)))
+    found = shapely.normalize(outlines(mask, (1.0, 1.0)))
+    assert len(found.geoms) == len(expected.geoms)
+    assert shapely.get_num_interior_rings(found.geoms).tolist() == (
+        shapely.get_num_interior_rings(expected.geoms).tolist()
+    )
+    assert found.equals(expected)
+
+
 def test_outlines_run_along_pixel_edges_in_level_0_pixels():
     area = outlines(mask_of("....", ".XX.", "...."), (10.0, 20.0))
     assert area.equals(shapely.box(10, 20, 30, 40))

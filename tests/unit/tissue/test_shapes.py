@@ -1,9 +1,16 @@
+import cv2
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from wsi_tools.tissue.shapes import close_gaps, drop_small_pieces, fill_small_holes
 
 MPP = (8.0, 8.0)
 PIXEL_UM2 = 64
+
+
+masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
 
 def blank() -> np.ndarray:
@@ -59,3 +66,23 @@ def test_the_disk_is_round_in_micrometres_not_in_pixels():
     mask[:18], mask[22:] = True, True  # a gap of 4 rows
     assert close_gaps(mask, 16, (8.0, 4.0))[20].all()  # 16 µm high
     assert not close_gaps(mask, 16, (8.0, 16.0))[20].any()  # 64 µm high
+
+
+@given(masks, st.integers(0, 12))
+def test_pieces_are_those_that_opencv_counts(mask, least_px):
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
+    large = statistics[:, cv2.CC_STAT_AREA] >= least_px
+    expected = mask & large[labels]
+    assert np.array_equal(drop_small_pieces(mask, least_px, (1.0, 1.0)), expected)
+
+
+@given(masks, st.integers(0, 12))
+def test_holes_are_those_that_opencv_counts(mask, least_px):
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(
+        (~mask).view(np.uint8), connectivity=4
+    )
+    left, top, width, height, area = statistics.T
+    inside = (left > 0) & (left + width < mask.shape[1])
+    inside &= (top > 0) & (top + height < mask.shape[0])
+    expected = mask | ((inside & (area < least_px))[labels] & ~mask)
+    assert np.array_equal(fill_small_holes(mask, least_px, (1.0, 1.0)), expected)

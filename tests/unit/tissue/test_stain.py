@@ -5,6 +5,7 @@ from wsi_tools.tissue.options import H_DAB, HE
 from wsi_tools.tissue.stain import Absorbance, glass_colour, is_foreign
 
 GLASS = (242, 240, 243)
+EVERY_ROW = slice(None)
 
 
 def on_glass(*colours: tuple[int, int, int]) -> np.ndarray:
@@ -36,13 +37,16 @@ def test_a_picture_without_glass_is_measured_against_white():
 
 
 def test_density_is_the_logarithm_of_the_light_lost():
-    density = Absorbance.of(on_glass((23, 240, 243))).channels[0, 0]
-    assert density[0] == pytest.approx(np.log10(243 / 24), rel=1e-6)
-    assert density[1:].tolist() == [0, 0]
+    absorbance = Absorbance.of(on_glass((23, 240, 243)))
+    red, green, blue = (each[0, 0] for each in absorbance.channels(EVERY_ROW))
+    assert red == pytest.approx(np.log10(243 / 24), rel=1e-6)
+    assert (green, blue) == (0, 0)
+    assert absorbance.density[0, 0] == pytest.approx(red / 3, rel=1e-6)
 
 
 def test_brighter_than_glass_is_no_negative_density():
-    assert Absorbance.of(on_glass((255, 255, 255))).channels.min() == 0
+    channels = Absorbance.of(on_glass((255, 255, 255))).channels(EVERY_ROW)
+    assert min(each.min() for each in channels) == 0
 
 
 @pytest.mark.parametrize(
@@ -83,3 +87,20 @@ def test_diaminobenzidine_is_kept_where_it_was_asked_for():
     assert not foreign(brown, H_DAB)
     assert not foreign((70, 60, 58), H_DAB)
     assert foreign((45, 130, 104), H_DAB)
+
+
+@pytest.mark.parametrize("stain", [HE, H_DAB], ids=["he", "h-dab"])
+def test_the_colour_is_judged_as_by_its_hue(stain):
+    picture = np.random.default_rng(0).integers(0, 256, (300, 600, 3), dtype=np.uint8)
+    absorbance = Absorbance.of(picture)
+    channels = np.stack(absorbance.channels(EVERY_ROW)).astype(float)
+    density = np.maximum(channels.mean(axis=0), 1e-9)
+    red, green, blue = channels / density
+    along, across = red - 1, (green - blue) / np.sqrt(3)
+    hue, saturation = np.degrees(np.arctan2(across, along)) % 360, np.hypot(along, across)
+    red_ink = (hue > stain.red_hue_deg) & (density * saturation > stain.max_red_chroma)
+    in_hue = (hue >= stain.hue_deg[0]) & (hue <= stain.hue_deg[1]) & ~red_ink
+    stained = in_hue & (saturation >= stain.min_saturation) & (density <= stain.max_density)
+    differs = is_foreign(absorbance, stain) != ((density > 0.05) & ~stained)
+    at_a_limit = np.abs(hue[..., None] - [*stain.hue_deg, stain.red_hue_deg]).min(axis=-1) < 1e-3
+    assert not (differs & ~at_a_limit & (saturation > 1e-3)).any()  # grey has no hue

@@ -1,0 +1,162 @@
+"""The boundary of a mask as rings of corners, one around each piece and each hole.
+
+The upright sides of the boundary are found first, each as long as it can be. Walked with tissue on
+the right, the head of one and the tail of another are the ends of a level side, which is thereby
+known too. Where two pixels touch only at a corner, the boundary turns about each by itself; if that
+makes one ring pass the corner twice, it is parted there, so that no ring meets itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Rings", "rings"]
+
+Ints = NDArray[np.intp]
+
+WALKED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Rings:
+    """Rings in order of their pieces, the outer ring of each before its holes.
+
+    Attributes:
+        xy: (n, 2) corners, edges of pixels counted from the left and from the top.
+        of_corner: the ring of each corner.
+        of_piece: the piece of each ring, from 0.
+    """
+
+    xy: Ints
+    of_corner: Ints
+    of_piece: Ints
+
+
+def rings(mask: NDArray[np.bool_]) -> Rings:
+    """Trace the boundary of a mask, bool (h, w), between its pixels."""
+    framed = np.pad(mask.view(np.uint8), 1)
+    sides = _Sides.of(framed)
+    walk = _Walk.along(sides)
+    number, ring = walk.parted().ordered  # (n,) each
+    _, labels = cv2.connectedComponents(framed, connectivity=4)
+    piece = labels.ravel()[sides.tissue_at]
+    area = np.bincount(ring, (sides.x * (sides.head_y - sides.tail_y))[number])
+    first = np.flatnonzero(np.diff(ring, prepend=-1))
+    key = 2 * piece[number[first]] + (area < 0)  # holes are walked the other way round
+    rank = np.empty(len(key), np.intp)
+    rank[np.argsort(key)] = np.arange(len(key))
+    order = np.argsort(rank[ring], kind="stable")
+    number, ring = number[order], rank[ring[order]]
+    ends = [(sides.x[number], sides.tail_y[number]), (sides.x[number], sides.head_y[number])]
+    xy = np.transpose(ends, (2, 0, 1)).reshape(-1, 2)  # tail, head, tail, head, …
+    return Rings(xy, np.repeat(ring, 2), np.sort(key) // 2 - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """The upright sides; tissue lies to the right of who walks from tail to head.
+
+    Attributes:
+        x: of each, pixels from the left.
+        tail_y: where it begins, pixels from the top.
+        head_y: where it ends; above the tail if the tissue lies at larger x.
+        tissue_at: a pixel of tissue beside it, as an index into the flat framed mask.
+    """
+
+    x: Ints
+    tail_y: Ints
+    head_y: Ints
+    tissue_at: Ints
+
+    @classmethod
+    def of(cls, framed: NDArray[np.uint8]) -> "_Sides":
+        """Find the sides in a mask with a frame of nothing, one pixel wide."""
+        flat, width = framed.ravel(), framed.shape[1]
+        right = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # the pixel right of each bit of a side
+        tops, bottoms = (
+            _by_columns(right[_differs(flat, right, step)], width) for step in (-width, width)
+        )
+        y, x = np.divmod(tops, width)
+        lowest = bottoms // width + 1
+        upward = flat[tops] == 1
+        tail, head = np.where(upward, lowest, y), np.where(upward, y, lowest)
+        return cls(x - 1, tail - 1, head - 1, np.where(upward, tops, tops - 1))
+
+
+def _differs(flat: NDArray[np.uint8], right: Ints, step: int) -> NDArray[np.bool_]:
+    """Whether the two pixels beside a bit of a side differ from the next two."""
+    differs = (flat[right] != flat[right + step]) | (flat[right - 1] != flat[right - 1 + step])
+    return np.asarray(differs)
+
+
+def _by_columns(pixels: Ints, width: int) -> Ints:
+    return pixels[np.argsort(pixels % width, kind="stable")]
+
+
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """Which side follows which, and where a ring may meet itself.
+
+    Attributes:
+        after: the side that follows each.
+        meetings: (m, 3) two sides that meet at a corner of two pixels, and whether by their heads.
+    """
+
+    after: Ints
+    meetings: Ints
+
+    @classmethod
+    def along(cls, sides: _Sides) -> "_Walk":
+        """Join the heads and tails of each level of y from the left: every two bound a side."""
+        count = len(sides.x)
+        x, y = np.tile(sides.x, 2), np.concatenate([sides.tail_y, sides.head_y])
+        upward = np.tile(sides.head_y < sides.tail_y, 2)
+        is_lower_end = upward == (np.arange(2 * count) < count)
+        # at a meeting, tissue above and to the left belongs to the side on the left
+        turn = np.where(is_lower_end, np.where(upward, 2, 0), 1)
+        order = np.lexsort((turn, x, y))
+        left, right = order[::2], order[1::2]
+        after = np.empty(count, np.intp)
+        after[np.maximum(left, right) - count] = np.minimum(left, right)
+        one, other = right[:-1], left[1:]
+        meet = (x[one] == x[other]) & (y[one] == y[other])
+        one, other = one[meet], other[meet]
+        return cls(after, np.stack([one % max(count, 1), other % max(count, 1), one >= count], 1))
+
+    def parted(self) -> "_Walk":
+        """Exchange what follows two sides of one ring that meet: that makes two rings of it."""
+        number, ring = self.ordered
+        of_side = np.empty(len(ring), np.intp)
+        of_side[number] = ring
+        one, other, _ = self.meetings.T
+        to_part = self.meetings[of_side[one] == of_side[other]]
+        if not len(to_part):
+            return self
+        after, before = self.after.copy(), np.argsort(self.after)
+        for side, facing, by_heads in to_part:
+            first, second = (side, facing) if by_heads else (before[side], before[facing])
+            after[[first, second]] = after[[second, first]]
+            before[after[[first, second]]] = first, second
+        return _Walk(after, self.meetings)
+
+    @cached_property
+    def ordered(self) -> tuple[Ints, Ints]:
+        """The sides ring by ring as they are walked, and the number of each one's ring."""
+        rings = list(self._rings())
+        number = np.fromiter(chain.from_iterable(rings), np.intp, len(self.after))
+        return number, np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+
+    def _rings(self) -> Iterator[list[int]]:
+        after: list[int] = self.after.tolist()
+        for first in range(len(after)):
+            ring, side = [], first
+            while (following := after[side]) != WALKED:
+                ring.append(side)
+                after[side], side = WALKED, following
+            if ring:
+                yield ring
