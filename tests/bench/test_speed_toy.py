@@ -18,7 +18,6 @@ from speed.slides import Slides
 from speed.timing import Pair, alternate, spread
 
 NEEDS_MORE = {
-    "halve-dct": "no --fast-downsample",
     "embed-openvino": "no --engine openvino",
     "feed-gpu": "no GPU",
 }

@@ -366,6 +366,14 @@ class Features:
         int | None,
         option("Threads that read tiles ahead.", panel="Compute", default="the cores", least=1),
     ] = None
+    fast_downsample: Annotated[
+        bool,
+        option(
+            "Decode JPEG tiles straight at 1/2, 1/4 or 1/8: near to the mean, not equal to it.",
+            "--fast-downsample",
+            panel="Compute",
+        ),
+    ] = False
     max_bad_tiles: Annotated[
         str, option("Unreadable tiles above which a slide fails.", panel="Compute")
     ] = "1%"

@@ -178,6 +178,7 @@ def embedding(ctx: typer.Context) -> Embedding:
         allow_geometry_mismatch=given["allow_geometry_mismatch"],
         offline=given["offline"],
         markers=markers(ctx),
+        fast_downsample=given["fast_downsample"],
     )
 
 

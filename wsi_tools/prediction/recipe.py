@@ -40,6 +40,7 @@ def recipe_of(bags: Bags) -> dict[str, Any]:
         "dtype": request.get("dtype"),
         "min_tissue": request.get("min_tissue"),
         "markers": _markers_of(features),
+        "fast_downsample": request.get("downsample") == "dct",
     }
 
 
@@ -106,6 +107,7 @@ def preparation_of(
                 min_tissue=recipe["min_tissue"],
                 allow_geometry_mismatch=True,  # the training slides were allowed theirs
                 markers=_markers(recipe.get("markers")),
+                fast_downsample=recipe.get("fast_downsample", False),
             ),
         )
     except (TypeError, ValidationError):

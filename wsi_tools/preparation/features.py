@@ -10,6 +10,7 @@ from wsi_tools.embedding import Column, EmbedOptions, Spent, fill
 from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import InputError, SlideError
 from wsi_tools.execution import Report, available_cores
+from wsi_tools.preparation.downsampling import FastView
 from wsi_tools.preparation.requests import Embedding
 from wsi_tools.preparation.views import View, view_of
 from wsi_tools.slide import Slide
@@ -94,6 +95,8 @@ class Stage:
             DataError: the slide and the panel do not fit together.
         """
         store = writer.store
+        if asked.fast_downsample and not slide.info.multiplex and asked.markers.panel is None:
+            return cls(writer, key, FastView(slide, store.grid(key)), asked)
         view = view_of(slide, asked.markers, lambda: (store.tissue(), store.grid(key)))
         return cls(writer, key, view, asked)
 

@@ -116,6 +116,7 @@ class Embedding:
         device: where; several, with commas between them, for as many workers.
         readers: threads that read tiles; None takes the cores of this process.
         markers: what becomes of the channels of multiplex slides.
+        fast_downsample: brightfield tiles may be decoded at a half, a quarter or an eighth.
     """
 
     backbones: tuple[tuple[str, str | None], ...]
@@ -131,6 +132,7 @@ class Embedding:
     allow_geometry_mismatch: bool = False
     offline: bool = False
     markers: Markers = field(default_factory=Markers)
+    fast_downsample: bool = False
 
     @property
     def devices(self) -> tuple[str, ...]:

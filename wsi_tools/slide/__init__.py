@@ -71,6 +71,25 @@ class Slide(Protocol):
         """
         ...
 
+    def shrinks(self, factor: int) -> bool:
+        """Whether `shrunk` can be had: its reader decodes JPEG tiles that divide by the factor."""
+        ...
+
+    def shrunk(self, factor: int) -> "Slide":
+        """Give a fresh handle whose levels are so many times smaller, straight from the JPEG.
+
+        The coefficients of fine detail are left out, which is near to the mean of the pixels and
+        not equal to it. A level keeps its number; its size and downsample are the smaller
+        picture's.
+
+        Args:
+            factor: 2, 4 or 8.
+
+        Raises:
+            InputError: its tiles cannot be decoded so.
+        """
+        ...
+
     def reopen(self) -> "Slide":
         """Give a fresh handle on the same file, through the same reader."""
         ...

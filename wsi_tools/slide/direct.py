@@ -7,6 +7,7 @@ first (Ventana, Leica, Trestle) and what is stored in strips is left to the othe
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from wsi_tools.slide.openslide import OpenSlideReader
 from wsi_tools.slide.pieces import PieceCache, read_colours
 from wsi_tools.slide.reader import Facts
 from wsi_tools.slide.tiff import DECODING_FAILURES, surveyed
-from wsi_tools.slide.tiff_planes import colour_plane
+from wsi_tools.slide.tiff_planes import colour_plane, shrunk_plane
 from wsi_tools.slide.tiffslide import TiffSlideReader, refuse_unless_plain
 
 __all__ = ["TiffReader"]
@@ -31,6 +32,8 @@ CODECS = ("NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "JPEG", "WEBP", "APERIO_JP2
 class TiffReader:
     """A tiled brightfield TIFF; handles made from one another share the decoded tiles.
 
+    Where every level is of JPEG tiles, it may be decoded at a half, a quarter or an eighth.
+
     What the slide is, its levels among that, is as the library says that knows the vendor's words:
     TiffSlide for OME-TIFF and for codecs that OpenSlide lacks, OpenSlide for the others.
     """
@@ -40,11 +43,11 @@ class TiffReader:
     def __init__(
         self, path: Path, facts: Facts | None = None, cache: PieceCache | None = None
     ) -> None:
-        self._path = path
+        self._path, self._shrink = path, 1
         self._cache = cache or PieceCache()
         self._tiff = tifffile.TiffFile(path)
         try:
-            self.facts = facts or _facts(path, self._tiff)
+            self.facts = self._whole = facts or _facts(path, self._tiff)
             pages = _pages(self._tiff, self.facts.sizes)
             self._levels = [colour_plane(page) for page in pages]
         except self.failures:
@@ -57,7 +60,24 @@ class TiffReader:
 
     def reopen(self) -> "TiffReader":
         """Open the file once more."""
-        return TiffReader(self._path, self.facts, self._cache)
+        again = TiffReader(self._path, self._whole, self._cache)
+        return again if self._shrink == 1 else again._decode_at(self._shrink)
+
+    def shrinks(self, factor: int) -> bool:
+        """Whether the tiles of every level can be decoded at so many times less."""
+        return all(shrunk_plane(level, factor) for level in self._levels)
+
+    def shrunk(self, factor: int) -> "TiffReader":
+        """Open the file once more, to be decoded at so many times less."""
+        return TiffReader(self._path, self._whole)._decode_at(factor)
+
+    def _decode_at(self, shrink: int) -> "TiffReader":
+        levels = [shrunk_plane(level, shrink) for level in self._levels]
+        self._levels = [level for level in levels if level is not None]
+        sizes = (tuple(-(-side // shrink) for side in size) for size in self._whole.sizes)
+        self.facts = replace(self._whole, sizes=tuple((width, height) for width, height in sizes))
+        self._shrink = shrink
+        return self
 
     def close(self) -> None:
         """Close the file."""

@@ -1,12 +1,12 @@
 """JPEG tiles of a TIFF as pictures by themselves, decoded at full size or at a power of two less.
 
 A tile lacks the tables it shares with all others, and may lack the word that its components are
-red, green and blue already (Aperio). Both are put in front of it. What is decoded smaller is left
-out of the inverse cosine transform: the low frequencies of each block, which is near to the mean
-of its pixels, though not the mean (about 47 dB).
+red, green and blue already (Aperio). Both are put in front of it. What is decoded smaller is made
+of the low frequencies of each block alone: near to the mean of its pixels (44 to 47 dB on tissue,
+where a bicubic resize comes to 37 to 44), though not equal to it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import tifffile
 
 from wsi_tools.slide.pieces import Piece
 
-__all__ = ["SHRINKS", "JpegTiles", "jpeg_tiles"]
+__all__ = ["JpegTiles", "jpeg_tiles"]
 
 SHRINKS = (2, 4, 8)  # what a block of 8 × 8 divides into
 
@@ -42,6 +42,11 @@ class JpegTiles:
     size_px: tuple[int, int]
     shrink: int = 1
 
+    def shrunk(self, factor: int) -> "JpegTiles | None":
+        """The same decoded at so many times less; None where blocks or sides do not divide."""
+        divides = factor in SHRINKS and not any(side % factor for side in self.size_px)
+        return replace(self, shrink=factor) if divides and self.shrink == 1 else None
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of a decoded tile: (height, width, 3)."""
@@ -52,14 +57,15 @@ class JpegTiles:
         """Red, green and blue (height, width, 3); None where the tile is not as its page says."""
         if tile[:2] != START or (self.is_marked and tile[3] in APPLICATION):
             return None
-        picture = np.empty(self.shape, np.uint8)
+        whole = tile if self.head == START else self.head + tile[2:]
+        height, width, _ = self.shape if self.shrink > 1 else (0, 0, 3)  # 0 is as large as it is
         try:
             found: Piece = simplejpeg.decode_jpeg(
-                tile if self.head == START else self.head + tile[2:],
-                min_height=picture.shape[0],
-                min_width=picture.shape[1],
+                whole,
+                min_height=height,
+                min_width=width,
                 min_factor=self.shrink,
-                buffer=picture,
+                buffer=np.empty(self.shape, np.uint8),
             )
         except ValueError:
             return None

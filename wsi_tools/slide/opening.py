@@ -29,8 +29,8 @@ from wsi_tools.slide import READERS
 from wsi_tools.slide.fingerprint import fingerprint
 from wsi_tools.slide.folders import is_ome_zarr, is_slide_folder
 from wsi_tools.slide.geometry import pyramid
-from wsi_tools.slide.info import Bounds, Channel, Resolution, SlideInfo
-from wsi_tools.slide.reader import Facts, MultiplexReader, Reader
+from wsi_tools.slide.info import Bounds, Channel, Level, Resolution, SlideInfo
+from wsi_tools.slide.reader import Facts, MultiplexReader, Reader, ShrinkingReader
 from wsi_tools.slide.resolution import conflicts, ranked, winner
 from wsi_tools.slide.tiff import is_multiplex, survey_if_tiff
 
@@ -101,6 +101,25 @@ class OpenedSlide:
         return self._again(
             reader, lambda: reader.only(channels), replace(self.info, channels=shown)
         )
+
+    def shrinks(self, factor: int) -> bool:
+        """Whether `shrunk` can be had; see `wsi_tools.slide.Slide.shrunk`."""
+        reader = self._opened()
+        return isinstance(reader, ShrinkingReader) and reader.shrinks(factor)
+
+    def shrunk(self, factor: int) -> "OpenedSlide":
+        """Give a fresh handle that decodes less; see `wsi_tools.slide.Slide.shrunk`."""
+        reader = self._opened()
+        if not (isinstance(reader, ShrinkingReader) and reader.shrinks(factor)):
+            raise InputError(f"{self.info.path.name}: is not of JPEG tiles decoded at 1/{factor}")
+        levels = tuple(
+            Level(
+                (-(-level.size[0] // factor), -(-level.size[1] // factor)),
+                level.downsample * factor,
+            )
+            for level in self.info.levels
+        )
+        return self._again(reader, lambda: reader.shrunk(factor), replace(self.info, levels=levels))
 
     def reopen(self) -> "OpenedSlide":
         """Give a fresh handle on the same file, through the same reader."""

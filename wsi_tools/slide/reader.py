@@ -24,6 +24,7 @@ __all__ = [
     "Facts",
     "MultiplexReader",
     "Reader",
+    "ShrinkingReader",
     "refuse_oversized",
     "refuse_piece",
 ]
@@ -93,6 +94,19 @@ class MultiplexReader(Reader, Protocol):
 
     def only(self, channels: Sequence[int]) -> "MultiplexReader":
         """Give a reader of its own that shows these of its channels, in this order."""
+        ...
+
+
+@runtime_checkable
+class ShrinkingReader(Reader, Protocol):
+    """A reader whose decoder can leave out what a coarser picture does not show."""
+
+    def shrinks(self, factor: int) -> bool:
+        """Whether every level can be decoded at so many times less."""
+        ...
+
+    def shrunk(self, factor: int) -> "ShrinkingReader":
+        """Give a reader of its own whose levels are so many times smaller, sides rounded up."""
         ...
 
 

@@ -1,12 +1,13 @@
 """Planes of a TIFF: tiles and strips that are decoded, and rows that need no decoding."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from operator import add
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 
 from wsi_tools.errors import SlideError
@@ -14,7 +15,7 @@ from wsi_tools.slide.jpeg_tiles import JpegTiles, jpeg_tiles
 from wsi_tools.slide.pieces import Key, Piece, Plane
 from wsi_tools.slide.stack import Stack
 
-__all__ = ["colour_plane", "tiff_plane"]
+__all__ = ["colour_plane", "shrunk_plane", "tiff_plane"]
 
 RAW_PIECE_BYTES = 1024**2  # of whole rows; the read that costs as much as its seek
 COLOURS = slice(0, 3)
@@ -55,6 +56,12 @@ def colour_plane(page: Any) -> Plane:
     _refuse_cut(plane, page)
     tiles = jpeg_tiles(page)
     return plane if tiles is None else _JpegPlane(plane, tiles)
+
+
+def shrunk_plane(plane: Plane, factor: int) -> Plane | None:
+    """A plane of colours decoded at so many times less; None where its tiles cannot be."""
+    tiles = plane.tiles.shrunk(factor) if isinstance(plane, _JpegPlane) else None
+    return replace(plane, tiles=tiles) if tiles and isinstance(plane, _JpegPlane) else None
 
 
 def _refuse_cut(plane: "_EncodedPlane | _RawPlane", page: Any) -> None:
@@ -135,7 +142,8 @@ class _JpegPlane:
 
     @cached_property
     def piece_px(self) -> tuple[int, int]:
-        return self.encoded.piece_px
+        height, width, _ = self.tiles.shape
+        return width, height
 
     def band(self, row: int) -> Key:
         return *self._page_key, row
@@ -143,7 +151,14 @@ class _JpegPlane:
     def load(self, column: int, row: int) -> Piece:
         """Decode one tile."""
         decoded = self.tiles.decoded(self._stored(row * self._across + column))
-        return self.encoded.load(column, row) if decoded is None else decoded
+        return self._by_tifffile(column, row) if decoded is None else decoded
+
+    def _by_tifffile(self, column: int, row: int) -> Piece:
+        whole = self.encoded.load(column, row)
+        if self.tiles.shrink == 1:
+            return whole
+        height, width = (-(-side // self.tiles.shrink) for side in whole.shape[:2])
+        return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
 
     def _stored(self, index: int) -> bytes:
         page = self.encoded.page
@@ -151,7 +166,7 @@ class _JpegPlane:
 
     @cached_property
     def _across(self) -> int:
-        return -(-int(self.encoded.page.keyframe.imagewidth) // self.piece_px[0])
+        return -(-int(self.encoded.page.keyframe.imagewidth) // self.tiles.size_px[0])
 
     @cached_property
     def _page_key(self) -> Key:

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import openslide
 import pytest
 import tifffile
 
-from wsi_tools.errors import SlideError
+from wsi_tools.errors import InputError, SlideError
 from wsi_tools.slide import open_slide
 from wsi_tools.slide.direct import TiffReader
+from wsi_tools.slide.jpeg_tiles import jpeg_tiles
 from wsi_tools.slide.tiff_planes import _JpegPlane
 
 APERIO = "Aperio Image Library v1\n300x200 (64x64) J2K/RGB Q=90|AppMag = 20|MPP = 0.5"
@@ -117,3 +119,58 @@ def test_a_pyramid_that_only_openslide_sees_is_read(tmp_path):
         assert slide.info.reader == "tiff"
         assert [level.size for level in slide.info.levels] == [(304, 200), (19, 13)]
         assert np.array_equal(slide.read(0, 0, 19, 13, 1), small)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_a_smaller_decoding_is_near_to_the_mean_of_the_pixels(test_data, factor):
+    with open_slide(test_data / "slides/cmu-1-small-region.svs") as slide:
+        with slide.shrunk(factor) as small:
+            found = small.read(10, 20, 240 // factor, 480 // factor, 0).astype(float)
+        assert small.info.size == (-(-2220 // factor), -(-2967 // factor))
+        assert small.info.levels[0].downsample == factor
+        whole = slide.read(10 * factor, 20 * factor, 240, 480, 0)
+    blocks = whole.reshape(480 // factor, factor, 240 // factor, factor, 3)
+    noise = np.square(found - blocks.mean(axis=(1, 3))).mean()
+    assert 10 * np.log10(255**2 / noise) > 40  # dB
+
+
+def test_handles_on_a_smaller_decoding_are_opened_again_and_decode_once(test_data, decoded):
+    with (
+        open_slide(test_data / "slides/cmu-1-small-region.svs") as slide,
+        slide.shrunk(2) as small,
+        small.reopen() as other,
+    ):
+        decoded.clear()
+        first, second = small.read(0, 0, 600, 100, 0), other.read(0, 0, 600, 100, 0)
+        assert np.array_equal(first, second)
+    assert set(decoded.values()) == {1}
+    assert len(decoded) == 5  # of 120 px
+
+
+def test_what_is_no_jpeg_is_not_decoded_smaller(tmp_path):
+    with open_slide(write(tmp_path / "a.tiff", compression="lzw")) as slide:
+        assert not slide.shrinks(2)
+        with pytest.raises(InputError, match="is not of JPEG tiles decoded at 1/2"):
+            slide.shrunk(2)
+
+
+def test_a_smaller_decoding_is_no_coarser_than_a_block(tmp_path):
+    with open_slide(write(tmp_path / "a.tiff", compression="jpeg")) as slide:
+        assert [slide.shrinks(factor) for factor in (1, 2, 3, 4, 8, 16)] == [
+            False, True, False, True, True, False
+        ]  # fmt: skip
+        with slide.shrunk(2) as small:
+            assert not small.shrinks(2)
+
+
+def test_a_tile_with_a_marker_its_page_does_not_expect_is_left_to_tifffile(tmp_path):
+    path = write(tmp_path / "a.tiff", compression="jpeg")  # YCbCr, with tables of its own
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        stored = path.read_bytes()[page.dataoffsets[0] :][: page.databytecounts[0]]
+        tiles = jpeg_tiles(page)
+    marked = replace(tiles, is_marked=True)
+    adobe = stored[:2] + b"\xff\xee\x00\x0eAdobe\x00\x64\0\0\0\0\0" + stored[2:]
+    assert tiles.decoded(stored).shape == (64, 64, 3)
+    assert marked.decoded(adobe) is None
+    assert tiles.decoded(stored[: len(stored) // 2]) is None  # cut short
