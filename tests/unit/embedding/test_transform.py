@@ -36,6 +36,23 @@ def test_a_gpu_resizes_to_the_same_bits(interpolation):
     )
 
 
+@pytest.mark.parametrize("name", ["chelsea.png", "coffee.png"])
+@pytest.mark.parametrize("side", [256, 280, 200])
+def test_reduced_precision_may_resize_within_one_level(test_data, name, side):
+    tiles = torch.from_numpy(np.array(photograph(test_data, name, side)))[None]
+    to_levels = TileTransform(224, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
+    differs = (to_levels(tiles) - to_levels(tiles, exact=False)).round().abs()
+    assert differs.max() == 1
+    assert differs.mean() < 0.02
+
+
+def test_an_overshooting_filter_is_always_exact():
+    noise = np.random.default_rng(5).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
+    transform = TileTransform(224, (0.5,) * 3, (0.5,) * 3, "bicubic")
+    tiles = torch.from_numpy(noise)
+    assert torch.equal(transform(tiles), transform(tiles, exact=False))
+
+
 def test_a_tile_of_the_right_size_is_not_resampled():
     tiles = torch.arange(2 * 4 * 4 * 3, dtype=torch.uint8).reshape(2, 4, 4, 3)
     values = TileTransform(4, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))(tiles)
