@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -43,12 +44,14 @@ class Embedding:
         name: of the backbone.
         precision: that it computes in.
         device: where.
+        engine: of the network.
     """
 
     bench: Bench
     name: str
     precision: str
     device: str = "cpu"
+    engine: str = "torch"
 
     @cached_property
     def slide(self) -> Path:
@@ -74,7 +77,11 @@ class Embedding:
     def backbone(self) -> Backbone:
         """As `embed` loads it."""
         return load_backbone(
-            self.name, weights=self.weights, device=self.device, precision=self.precision
+            self.name,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+            engine=self.engine,
         )
 
     @cached_property
@@ -154,7 +161,8 @@ class Embedding:
         """Time two contenders."""
         size = self.bench.size
         pairs = alternate(ours, beside, size=size)
-        return Measured(pairs, facts, f"{len(self.grid):,} tiles", f"{self.name}, {self.precision}")
+        detail = f"{self.name}, {self.precision}, {self.engine}"
+        return Measured(pairs, facts, f"{len(self.grid):,} tiles", detail)
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -172,9 +180,9 @@ def _batches(pictures: Iterator[Tensor]) -> Iterator[Tensor]:
         yield torch.stack(batch)
 
 
-def _cpu(bench: Bench, precision: str) -> Embedding:
+def _cpu(bench: Bench, precision: str, engine: str = "torch") -> Embedding:
     torch.set_num_threads(available_cores())
-    return Embedding(bench, bench.size.backbone, precision)
+    return Embedding(bench, bench.size.backbone, precision, engine=engine)
 
 
 def fed_in_fp32(bench: Bench) -> Measured:
@@ -196,14 +204,21 @@ def in_fp32(bench: Bench) -> Measured:
 
 
 def in_bf16(bench: Bench) -> Measured:
-    """Bfloat16, beside the same."""
-    embedding = _cpu(bench, "bf16")
+    """Bfloat16 on the faster of the engines that are here, beside the same."""
+    embedding = _cpu(bench, "bf16", "openvino" if _has_openvino() else "torch")
     return embedding.compare(embedding.ours, embedding.theirs, *embedding.agreement())
 
 
 def in_openvino(bench: Bench) -> Measured:
     """OpenVINO, beside the same."""
-    raise UnmeasuredError("embedding has no --engine openvino yet")
+    if not _has_openvino():
+        raise UnmeasuredError("openvino is not installed")
+    embedding = _cpu(bench, "fp32", "openvino")
+    return embedding.compare(embedding.ours, embedding.theirs, *embedding.agreement())
+
+
+def _has_openvino() -> bool:
+    return find_spec("openvino") is not None
 
 
 def fed_on_a_gpu(bench: Bench) -> Measured:

@@ -19,7 +19,7 @@ from wsi_tools.slide.resolution import stated
 from wsi_tools.tiling import TileSpec
 from wsi_tools.tissue import MULTIPLEX_SEGMENTERS, PRESETS, SEGMENTERS, TissueOptions
 
-ENGINES = ("torch",)
+ENGINES = ("torch", "openvino")
 DTYPES = ("float16", "float32")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 PAPER_PX = 224  # of the one recipe there is

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wsi_tools.embedding import openvino
 from wsi_tools.embedding.cards import Card, find_card
 from wsi_tools.embedding.folding import quickened
 from wsi_tools.embedding.networks import Network, build, published
@@ -30,7 +31,9 @@ from wsi_tools.embedding.weights import (
 )
 from wsi_tools.errors import InputError, UnavailableError
 
-__all__ = ["Backbone", "find_device", "find_dtype", "load_backbone"]
+__all__ = ["Backbone", "find_device", "find_dtype", "load_backbone", "refuse_engine"]
+
+ENGINES = ("torch", "openvino")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Backbone:
         """
         if not len(tiles):  # oneDNN refuses a batch of none
             return torch.zeros(0, self.width, device=self.device)
-        images = self.transform(tiles)  # (B, 3, px, px)
+        images = self.transform(tiles, exact=self.dtype == torch.float32)  # (B, 3, px, px)
         with _computing_in(self.dtype, self.device):
             features: Tensor = self.module(images)  # (B, width)
         if features.shape != (len(tiles), self.width):
@@ -118,6 +121,7 @@ def load_backbone(
     weights: str | Path | None = None,
     device: str = "cpu",
     precision: str = "auto",
+    engine: str = "torch",
     offline: bool = False,
 ) -> Backbone:
     """Build a backbone and give it weights.
@@ -128,13 +132,16 @@ def load_backbone(
             network. Random weights are used if they are asked for, and never otherwise.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto`` (float32 on a CPU, bfloat16 on CUDA), ``fp32``, ``bf16`` or ``fp16``.
+        engine: ``torch``, or ``openvino`` for float32 and bfloat16 on a CPU.
         offline: no internet socket is opened.
 
     Raises:
-        InputError: a name, device, precision or seed that does not exist.
+        InputError: a name, device, precision, engine or seed that does not exist, or do not go
+            together.
         WeightsError: a file that is damaged, or of another architecture.
-        UnavailableError: weights or a device that this machine cannot reach.
+        UnavailableError: weights, a device or an engine that this machine cannot reach.
     """
+    refuse_engine(engine, device, precision)
     place = find_device(device)
     dtype = find_dtype(precision, place)
     card = find_card(name)
@@ -142,10 +149,10 @@ def load_backbone(
     if seed is not None:
         network = _built(card, _described(card, None, offline=offline), seed=seed)
         record = WeightsRecord(f"random:{seed}", None, None, _architecture(network))
-        return _ready(network, record, place, dtype)
+        return _ready(network, record, engine, place, dtype)
     file = _file(card, weights, offline=offline)
     network = _built(card, _described(card, file, offline=offline))
-    return _ready(network, _loaded(network, file), place, dtype)
+    return _ready(network, _loaded(network, file), engine, place, dtype)
 
 
 def _file(card: Card, weights: str | Path | None, *, offline: bool) -> WeightsFile:
@@ -190,14 +197,16 @@ def _architecture(network: Network) -> str:
 
 
 def _ready(
-    network: Network, record: WeightsRecord, device: torch.device, dtype: torch.dtype
+    network: Network, record: WeightsRecord, engine: str, device: torch.device, dtype: torch.dtype
 ) -> Backbone:
     network.cut()
     module = network.module.eval().requires_grad_(False)
     module = module.to(device).to(memory_format=torch.channels_last)
     card = replace(network.card, revision=record.revision or network.card.revision)
     transform = _transform(card)
-    if device.type == "cpu":
+    if engine == "openvino":
+        module = openvino.compiled(module, card, record.identity, dtype)
+    elif device.type == "cpu":
         module = quickened(module, transform.px, dtype)
     return Backbone(card, module, _width(card), record, transform, device, dtype)
 
@@ -224,6 +233,23 @@ def find_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision not in _DTYPES:
         raise InputError(f"precision {precision!r}: choose from auto, {', '.join(_DTYPES)}")
     return _DTYPES[precision]
+
+
+def refuse_engine(engine: str, device: str, precision: str) -> None:
+    """Refuse what does not compute on that device, or in that precision.
+
+    Raises:
+        InputError: no such engine, or not for that.
+        UnavailableError: it is not installed.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine!r}: choose from {', '.join(ENGINES)}")
+    if engine == "openvino":
+        if device.startswith("cuda"):
+            raise InputError(f"--engine openvino: is for CPUs, not for {device}; use --device cpu")
+        if precision == "fp16":
+            raise InputError("--engine openvino: computes in --precision fp32 or bf16")
+        openvino.refuse_unless_installed()
 
 
 def find_device(name: str) -> torch.device:

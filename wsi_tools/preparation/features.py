@@ -44,12 +44,14 @@ class Backbones:
         asked = self._asked
         device = asked.device
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            on_gpu = torch.cuda.is_available() and asked.engine == "torch"
+            device = "cuda" if on_gpu else "cpu"
         return load_backbone(
             name,
             weights=self._weights[name],
             device=device,
             precision=asked.precision,
+            engine=asked.engine,
             offline=asked.offline,
         )
 
