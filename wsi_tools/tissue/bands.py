@@ -5,13 +5,14 @@ Threads share the bands, for NumPy and OpenCV let go of the interpreter while th
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TypeVar
 
 from wsi_tools.execution import available_cores
 
 __all__ = ["MOST_THREADS", "band_by_band", "in_threads"]
 
-Item = TypeVar("Item")
+Share = TypeVar("Share")
 Found = TypeVar("Found")
 
 BAND_PX = 2**17  # half a megabyte of float32
@@ -32,12 +33,12 @@ def band_by_band(shape: tuple[int, ...], work: Callable[[slice], Found]) -> list
     bands = [slice(top, min(top + step, shape[0])) for top in range(0, shape[0], step)]
     threads = min(MOST_THREADS, available_cores(), len(bands))
     dealt = [bands[first::threads] for first in range(threads)]
-    return in_threads(dealt, lambda mine: [work(band) for band in mine])
+    return list(chain(*in_threads(dealt, lambda mine: [work(band) for band in mine])))
 
 
-def in_threads(shares: Sequence[Item], work: Callable[[Item], Sequence[Found]]) -> list[Found]:
-    """Give each share of some work to a thread; what all of them found."""
+def in_threads(shares: Sequence[Share], work: Callable[[Share], Found]) -> list[Found]:
+    """Give each share of some work to a thread of its own; what they found, in their order."""
     if len(shares) == 1:
-        return list(work(shares[0]))
+        return [work(shares[0])]
     with ThreadPoolExecutor(len(shares)) as pool:
-        return [each for found in pool.map(work, shares) for each in found]
+        return list(pool.map(work, shares))

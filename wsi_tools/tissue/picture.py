@@ -1,8 +1,9 @@
 """A whole slide as one small picture of a given resolution, read block by block."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 from math import ceil, prod
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_tools.errors import SlideError
+from wsi_tools.execution import available_cores
 from wsi_tools.slide.geometry import best_level
 from wsi_tools.slide.sampling import read_box
+from wsi_tools.tissue.bands import MOST_THREADS, in_threads
 
 if TYPE_CHECKING:
     from wsi_tools.slide import Slide, SlideInfo
 
 __all__ = ["Picture", "read_picture"]
+
+Block = tuple[slice, slice]  # rows, columns
 
 BLOCK_PX = 2048  # side of a block of three channels in pixels of the level read: 12 MB of bytes
 LARGEST_VALUES = (
@@ -60,16 +65,31 @@ def read_picture(slide: "Slide", mpp: float) -> Picture:
 
 
 def _pixels(slide: "Slide", size: tuple[int, int], level: int) -> NDArray[Any]:
-    """Read all of a slide as a picture of this (width, height), block by block."""
+    """Read all of a slide as a picture of this (width, height), block by block, in threads."""
     info = slide.info
-    source = cast("Slide", _Unrounded(slide)) if info.multiplex else slide
     scale = (info.size[0] / size[0], info.size[1] / size[1])
     shape = (size[1], size[0], len(info.channels))
     pixels = np.empty(shape, np.float32 if info.multiplex else np.uint8)
     block = _block(scale, info.levels[level].downsample, len(info.channels))
-    for columns, rows in product(_spans(size[0], block[0]), _spans(size[1], block[1])):
-        pixels[rows, columns] = _read_block(source, columns, rows, scale, level)
+    blocks = [(y, x) for y in _spans(size[1], block[1]) for x in _spans(size[0], block[0])]
+
+    def read(share: "tuple[Slide, list[Block]]") -> None:
+        source = cast("Slide", _Unrounded(share[0])) if info.multiplex else share[0]
+        for rows, columns in share[1]:
+            pixels[rows, columns] = _read_block(source, columns, rows, scale, level)
+
+    with ExitStack() as opened:
+        handles = [slide]
+        for _ in range(min(MOST_THREADS, available_cores(), len(blocks)) - 1):
+            handles.append(opened.enter_context(slide.reopen()))
+        in_threads(list(zip(handles, _shares(blocks, len(handles)), strict=True)), read)
     return pixels
+
+
+def _shares(blocks: list[Block], count: int) -> Iterator[list[Block]]:
+    """Neighbours to one thread, which decodes what they share once."""
+    edges = [len(blocks) * part // count for part in range(count + 1)]
+    return (blocks[start:stop] for start, stop in pairwise(edges))
 
 
 class _Unrounded:

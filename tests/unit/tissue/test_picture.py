@@ -11,10 +11,19 @@ from wsi_tools.tissue.picture import read_picture
 class Watched:
     """A slide that notes how many pixels each read asks for."""
 
-    def __init__(self, slide):
+    def __init__(self, slide, areas=None):
         self.info = slide.info
         self._slide = slide
-        self.areas = []
+        self.areas = [] if areas is None else areas
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._slide.close()
+
+    def reopen(self):
+        return Watched(self._slide.reopen(), self.areas)
 
     def read(self, x, y, width, height, level):
         self.areas.append(width * height)
