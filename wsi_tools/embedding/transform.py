@@ -88,7 +88,7 @@ NEARLY = ("bilinear",)  # the others overshoot, and round twice
 
 
 def resize_nearly(tiles: Tensor, px: int, interpolation: str) -> Tensor:
-    """The same by torch's kernels for 8 bits, within one level of Pillow (of noise, within two)."""
+    """The same by torch's kernels for 8 bits, within one level of Pillow, seldom two."""
     if tiles.shape[1:3] == (px, px):
         return tiles
     images = tiles.permute(0, 3, 1, 2)  # channels last in memory, as those kernels want it
