@@ -23,6 +23,7 @@ __all__ = ["Picture", "read_picture"]
 
 Block = tuple[slice, slice]  # rows, columns
 
+THREAD_BLOCKS = 4  # fewer are read sooner than the slide is opened again
 BLOCK_PX = 2048  # side of a block of three channels in pixels of the level read: 12 MB of bytes
 LARGEST_VALUES = (
     300_000_000  # a 100k × 80k slide at 8 µm/px has 24 million; 300 MB, 1.2 GB of floats
@@ -79,9 +80,9 @@ def _pixels(slide: "Slide", size: tuple[int, int], level: int) -> NDArray[Any]:
             pixels[rows, columns] = _read_block(source, columns, rows, scale, level)
 
     with ExitStack() as opened:
-        handles = [slide]
-        for _ in range(min(MOST_THREADS, available_cores(), len(blocks)) - 1):
-            handles.append(opened.enter_context(slide.reopen()))
+        threads = max(1, min(MOST_THREADS, available_cores(), len(blocks) // THREAD_BLOCKS))
+        again = [opened.enter_context(slide.reopen()) for _ in range(threads - 1)]
+        handles = [slide, *again]
         in_threads(list(zip(handles, _shares(blocks, len(handles)), strict=True)), read)
     return pixels
 

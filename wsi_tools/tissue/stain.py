@@ -23,7 +23,7 @@ Plane = NDArray[np.float32]
 
 GLASS_DARKEST = 190  # grey level; a scanner set darker than that clips nothing but looks wrong
 GLASS_TINT = 30  # grey levels between the channels; old mounting media are this yellow
-GLASS_SAMPLE_PX = 1_000_000
+GLASS_SAMPLE_PX = 250_000
 OPAQUE_DENSITY = 0.05  # 11 % of the light: paler colours are too close to glass to have a hue
 
 
@@ -75,7 +75,7 @@ class Absorbance:
 def glass_colour(picture: Pixels) -> tuple[int, int, int]:
     """Find the commonest bright, nearly grey colour, channel by channel; white if there is none.
 
-    Of a large picture only so many rows are asked that a million pixels answer.
+    Of a large picture only so many rows are asked that a quarter of a million pixels answer.
     """
     step = max(1, picture.shape[0] * picture.shape[1] // GLASS_SAMPLE_PX) | 1  # never a JPEG's 8
     counts = _glass_levels(picture[::step])
