@@ -41,20 +41,27 @@ def rings(mask: NDArray[np.bool_]) -> Rings:
     """Trace the boundary of a mask, bool (h, w), between its pixels."""
     framed = np.pad(mask.view(np.uint8), 1)
     sides = _Sides.of(framed)
-    walk = _Walk.along(sides)
-    number, ring = walk.parted().ordered  # (n,) each
+    number, ring = _Walk.along(sides).parted().ordered  # (n,) each
+    rank, of_piece = _ranked(sides, number, ring, framed)
+    order = np.argsort(rank[ring], kind="stable")
+    walked, of_side = number[order], rank[ring[order]]
+    ends = [(sides.x[walked], y[walked]) for y in (sides.tail_y, sides.head_y)]
+    xy = np.transpose(ends, (2, 0, 1)).reshape(-1, 2)  # tail, head, tail, head, …
+    return Rings(xy, np.repeat(of_side, 2), of_piece)
+
+
+def _ranked(
+    sides: "_Sides", number: Ints, ring: Ints, framed: NDArray[np.uint8]
+) -> tuple[Ints, Ints]:
+    """The place of each ring among all, and the piece of each in that order."""
     _, labels = cv2.connectedComponents(framed, connectivity=4)
-    piece = labels.ravel()[sides.tissue_at]
-    area = np.bincount(ring, (sides.x * (sides.head_y - sides.tail_y))[number])
     first = np.flatnonzero(np.diff(ring, prepend=-1))
-    key = 2 * piece[number[first]] + (area < 0)  # holes are walked the other way round
+    piece = labels.ravel()[sides.tissue_at[number[first]]]
+    area = np.bincount(ring, (sides.x * (sides.head_y - sides.tail_y))[number])
+    key = 2 * piece + (area < 0)  # holes are walked the other way round
     rank = np.empty(len(key), np.intp)
     rank[np.argsort(key)] = np.arange(len(key))
-    order = np.argsort(rank[ring], kind="stable")
-    number, ring = number[order], rank[ring[order]]
-    ends = [(sides.x[number], sides.tail_y[number]), (sides.x[number], sides.head_y[number])]
-    xy = np.transpose(ends, (2, 0, 1)).reshape(-1, 2)  # tail, head, tail, head, …
-    return Rings(xy, np.repeat(ring, 2), np.sort(key) // 2 - 1)
+    return rank, np.sort(key) // 2 - 1
 
 
 @dataclass(frozen=True, eq=False)
