@@ -145,7 +145,8 @@ def test_a_further_chunk_of_tiles_is_one_further_write(path, tmp_path, counts):
     assert two == one + 1
 
 
-def test_in_raster_order_each_jpeg_tile_is_decoded_once(path, monkeypatch):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_in_raster_order_each_jpeg_tile_is_decoded_once(path, monkeypatch, threads):
     decoded, load = Counter(), tiff_planes._JpegPlane.load
 
     def counted(plane, column, row):
@@ -154,7 +155,7 @@ def test_in_raster_order_each_jpeg_tile_is_decoded_once(path, monkeypatch):
 
     monkeypatch.setattr(tiff_planes._JpegPlane, "load", counted)
     grid = some_tiles(path, SPEC, 1000)
-    with open_slide(path) as slide, TileReader(slide, grid, threads=1) as reader:
+    with open_slide(path) as slide, TileReader(slide, grid, threads=threads) as reader:
         assert slide.info.reader == "tiff"
         decoded.clear()
         for _ in reader.batches(np.array_split(np.arange(len(grid)), 4)):

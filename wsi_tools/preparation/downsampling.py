@@ -50,8 +50,8 @@ class FastView(ColourView):
         if not self._is_exact:
             return ()
         return (
-            "--fast-downsample: no JPEG tiles, or no grid that halves them; exact area means "
-            "instead",
+            "--fast-downsample needs JPEG tiles and an --mpp of 2, 4 or 8 times a level's; exact "
+            "area means instead",
         )
 
 
