@@ -32,6 +32,13 @@ def test_glass_is_the_commonest_bright_colour_however_little_there_is_of_it():
     assert glass_colour(picture) == (235, 232, 225)
 
 
+def test_glass_is_found_in_a_picture_too_large_to_ask_every_pixel():
+    picture = np.full((900, 1000, 3), (200, 120, 180), np.uint8)
+    picture[450:, :500] = (235, 232, 225)
+    picture[450:, 500:900] = (236, 233, 226)
+    assert glass_colour(picture) == (235, 232, 225)
+
+
 def test_a_picture_without_glass_is_measured_against_white():
     assert glass_colour(np.full((5, 5, 3), (200, 120, 180), np.uint8)) == (255, 255, 255)
 
