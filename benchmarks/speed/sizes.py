@@ -119,7 +119,7 @@ SMALL = Size(
     row_tiles=100_000,
     step_tiles=(4_000, 10_000),
     attention_tiles=3_000,
-    memory_tiles=(1_024, 8_192),
+    memory_tiles=(2_048, 8_192),
     memory_repeats=1,
 )
 TOY = Size(
