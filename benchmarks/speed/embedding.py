@@ -22,7 +22,7 @@ from speed.row import Bench, Fact, Measured, Row, UnmeasuredError
 from speed.stores import begun, request
 from speed.timing import Contender, alternate
 from wsi_tools.embedding import Column, EmbedOptions, fill
-from wsi_tools.embedding.backbones import Backbone, load_backbone
+from wsi_tools.embedding.backbones import Backbone, load_backbone, resized_for
 from wsi_tools.execution import available_cores
 from wsi_tools.preparation.features import BATCH_SIZE
 from wsi_tools.slide import open_slide
@@ -88,7 +88,12 @@ class Embedding:
     def options(self) -> EmbedOptions:
         """As `embed` chooses them."""
         batch_size = BATCH_SIZE[self.backbone.device.type]
-        return EmbedOptions(batch_size=batch_size, readers=available_cores(), most_unread=0)
+        return EmbedOptions(
+            batch_size=batch_size,
+            readers=available_cores(),
+            most_unread=0,
+            develop=resized_for([self.backbone]),
+        )
 
     def ours(self, stack: ExitStack) -> Callable[[], NDArray[np.float16]]:
         """Fill a set of features in a fresh store; slide and store are open before."""

@@ -1,5 +1,6 @@
 """A backbone ready to embed: its network, its weights, its transform, on a device."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from wsi_tools.embedding.sources import (
     fetch_from_url,
     given_weights,
 )
+from wsi_tools.embedding.tiles import Develop
 from wsi_tools.embedding.transform import TileTransform
 from wsi_tools.embedding.weights import (
     WeightsRecord,
@@ -31,7 +33,7 @@ from wsi_tools.embedding.weights import (
 )
 from wsi_tools.errors import InputError, UnavailableError
 
-__all__ = ["Backbone", "find_device", "find_dtype", "load_backbone", "refuse_engine"]
+__all__ = ["Backbone", "find_device", "find_dtype", "load_backbone", "refuse_engine", "resized_for"]
 
 ENGINES = ("torch", "openvino")
 
@@ -113,6 +115,21 @@ class Backbone:
         except torch.OutOfMemoryError:
             return None
         return rows
+
+
+def resized_for(backbones: Sequence[Backbone]) -> Develop | None:
+    """What the threads that read colours can do for these backbones: Pillow's resize.
+
+    None unless all of them want the same, in full precision, on a CPU; a backbone that is given
+    tiles of its size resizes no more.
+    """
+    wanted = {(each.transform, each.dtype, each.device.type) for each in backbones}
+    if len(wanted) != 1:
+        return None
+    transform, dtype, device = wanted.pop()
+    if device != "cpu" or dtype != torch.float32:
+        return None
+    return lambda pixels: transform.resized(torch.from_numpy(pixels)).numpy()
 
 
 def load_backbone(

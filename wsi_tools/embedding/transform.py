@@ -45,10 +45,10 @@ class TileTransform:
         """
         if tiles.is_floating_point():
             return self._of_planes(tiles)
-        return self._normalise(self._resized(tiles, exact=exact))
+        return self._normalise(self.resized(tiles, exact=exact))
 
-    def _resized(self, tiles: Tensor, *, exact: bool) -> Tensor:
-        """(B, H, W, 3) → (B, px, px, 3) uint8."""
+    def resized(self, tiles: Tensor, *, exact: bool = True) -> Tensor:
+        """(B, H, W, 3) → (B, px, px, 3) uint8; what is of that size already is left alone."""
         if exact or tiles.device.type != "cpu" or self.interpolation not in NEARLY:
             return resize(tiles, self.px, self.interpolation)
         return resize_nearly(tiles, self.px, self.interpolation)

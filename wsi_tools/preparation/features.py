@@ -124,20 +124,20 @@ def embed_grid(stage: Stage, backbones: Backbones, report: Report) -> Embedded:
     columns = _columns(stage, [backbones[name] for name in wanted])
     if not columns:
         return Embedded(names, Spent())
-    device = columns[0][0].device.type
-    spent = _filled(stage, [column for _, column in columns], device, report)
+    spent = _filled(stage, columns, report)
     for backbone, column in columns:
         column.features.commit(_provenance(stage, backbone, spent))
     return Embedded(names, spent, stage.view.warnings())
 
 
-def _filled(stage: Stage, columns: Sequence[Column], device: str, report: Report) -> Spent:
+def _filled(stage: Stage, filling: Sequence[tuple["Backbone", Column]], report: Report) -> Spent:
+    backbones, columns = zip(*filling, strict=True)
     store, key, asked = stage.store, stage.key, stage.asked
     grid, valid = store.grid(key), store.valid(key)
     enough = grid.tissue >= stage.least_tissue
     found_bad = np.count_nonzero(enough & ~valid)  # by what this goes on from, or other backbones
     most = asked.max_bad_tiles * np.count_nonzero(enough) - found_bad
-    options = _options(stage, device, most)
+    options = _options(stage, backbones, most)
     report("embed", 0, len(grid))
     try:
         wanted = enough & valid
@@ -218,13 +218,15 @@ def _request(stage: Stage, backbone: "Backbone") -> Request:
     }
 
 
-def _options(stage: Stage, device: str, most_unread: float) -> EmbedOptions:
-    pictures = stage.asked.batch_size or BATCH_SIZE[device]
+def _options(stage: Stage, backbones: Sequence["Backbone"], most_unread: float) -> EmbedOptions:
+    from wsi_tools.embedding.backbones import resized_for
+
+    pictures = stage.asked.batch_size or BATCH_SIZE[backbones[0].device.type]
     return EmbedOptions(
         batch_size=max(1, pictures // stage.view.pictures),
         readers=stage.asked.readers or available_cores(),
         most_unread=most_unread,
-        develop=stage.view.develop,
+        develop=stage.view.develop or resized_for(backbones),
     )
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from wsi_tools.embedding import cards
-from wsi_tools.embedding.backbones import find_device, find_dtype, load_backbone
+from wsi_tools.embedding.backbones import find_device, find_dtype, load_backbone, resized_for
 from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import InputError, UnavailableError, WeightsError
 from wsi_tools.registry import Registry
@@ -337,6 +337,21 @@ def test_precision_is_what_was_asked_for_and_features_are_float32(precision, nam
     assert backbone.numeric_class == ("fp32-exact" if name == "fp32" else "reduced")
     assert torch.equal(features, exact) == (name == "fp32")
     assert torch.cosine_similarity(features, exact).min() > 0.999  # bf16 keeps 8 bits
+
+
+def test_readers_may_resize_for_backbones_that_want_the_same():
+    pixels = np.random.default_rng(9).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
+    one, other = (load_backbone("timm:resnet18", weights=f"random:{n}") for n in (0, 1))
+    resize = resized_for([one, other])
+    assert resize(pixels).shape == (2, 224, 224, 3)
+    np.testing.assert_array_equal(one.embed_pixels(resize(pixels)), one.embed_pixels(pixels))
+
+
+def test_readers_resize_for_none_where_backbones_differ_or_round_more():
+    backbone = load_backbone("timm:resnet18", weights="random:0")
+    reduced = load_backbone("timm:resnet18", weights="random:0", precision="bf16")
+    assert resized_for([backbone, load_backbone(TINY_VIT, weights="random:0")]) is None
+    assert resized_for([reduced]) is None
 
 
 def test_auto_is_bfloat16_on_cuda():
