@@ -74,4 +74,5 @@ def _prospects(row: Row) -> Iterator[str]:
 
 def _rate(tiles: int, seconds: Mapping[str, float]) -> float:
     """Tiles per second of the thread that embeds; other threads read meanwhile."""
-    return tiles / max(1e-9, sum(seconds.values()) - seconds["reading"])
+    meanwhile = seconds["reading"] + seconds["resizing"]
+    return tiles / max(1e-9, sum(seconds.values()) - meanwhile)

@@ -67,9 +67,18 @@ class Column:
 
 @dataclass
 class Spent:
-    """Where the time went, in seconds of this thread (reading: of the reading threads)."""
+    """Where the time went, in seconds of this thread, and of the threads that read.
+
+    Attributes:
+        reading: and decoding; of the threads that read.
+        resizing: and what else is made of pixels before a batch is handed over; of the same.
+        waiting: for them.
+        computing: the forward passes, with what is left of resizing and normalising.
+        writing: of features.
+    """
 
     reading: float = 0.0
+    resizing: float = 0.0
     waiting: float = 0.0
     computing: float = 0.0
     writing: float = 0.0
@@ -163,6 +172,7 @@ def _embed(
         values[batch.rows[read] - first] = column.backbone.embed_pixels(batch.pixels[read])
     spent.computing += time.perf_counter() - began
     spent.reading += batch.seconds
+    spent.resizing += batch.developing
     spent.tiles += int(read.sum())
     spent.unread |= batch.unread
 

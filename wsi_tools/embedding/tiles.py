@@ -34,13 +34,15 @@ class TileBatch:
         pixels: (B, px, px, C) in the slide's dtype, or what was developed from them; of zeros
             where a tile could not be read.
         unread: the rows that could not be read, each with its reason.
-        seconds: the time that threads spent on it.
+        seconds: that threads spent reading and decoding it.
+        developing: seconds that they spent on what was developed from it.
     """
 
     rows: Rows
     pixels: Pixels
     unread: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
+    developing: float = 0.0
 
 
 class TileReader:
@@ -105,9 +107,10 @@ class TileReader:
                 pixels[place] = self._persistently(int(row))
             except SlideError as error:
                 unread[int(row)] = str(error)
+        read = time.perf_counter()
         if self._develop is not None:
             pixels = self._develop(pixels)
-        return TileBatch(rows, pixels, unread, time.perf_counter() - began)
+        return TileBatch(rows, pixels, unread, read - began, time.perf_counter() - read)
 
     def _blank(self, tiles: int) -> Pixels:
         px, channels = self._grid.spec.px, self._slide.info.channels
@@ -154,4 +157,5 @@ def _joined(pixels: Pixels, coming: Sequence[Future[TileBatch]]) -> TileBatch:
         pixels,
         {row: why for share in shares for row, why in share.unread.items()},
         sum(share.seconds for share in shares),
+        sum(share.developing for share in shares),
     )

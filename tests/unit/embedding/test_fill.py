@@ -1,5 +1,6 @@
 """Rows of features from the tiles of a grid: what is computed, in which order, and what is not."""
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,6 +72,21 @@ def test_rows_are_those_of_their_tiles_and_zeros_where_none_is_wanted(photo):
     stored = np.concatenate([chunk for _, chunk in rows.chunks])
     np.testing.assert_allclose(stored, expected, rtol=1e-5)
     assert spent.tiles == wanted.sum()
+
+
+def test_the_time_of_reading_threads_is_told_apart_from_what_they_make_of_pixels(photo):
+    slide, grid, _ = photo
+
+    def slowly(pixels):
+        time.sleep(0.02)
+        return pixels
+
+    options = replace(OPTIONS, develop=slowly)
+    spent = fill(slide, grid, [Column(MeanColour(), Rows())], wanted=np.ones(2500, bool),
+                 options=options, report=silent)  # fmt: skip
+    assert spent.resizing >= 27 * 0.02  # batches
+    assert spent.reading > 0
+    assert list(spent.seconds()) == ["reading", "resizing", "waiting", "computing", "writing"]
 
 
 def test_chunks_are_written_in_order_and_batches_end_where_they_end(photo):
