@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from wsi_tools.embedding.tiles import Develop, Rows, TileBatch, TileReader
 from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
 from wsi_tools.slide import Slide
-from wsi_tools.store.features import FeatureWriter
 from wsi_tools.store.layout import CHUNK_ROWS
 from wsi_tools.tiling import TileGrid
+
+if TYPE_CHECKING:
+    from wsi_tools.store.features import FeatureWriter
 
 __all__ = ["Column", "EmbedOptions", "Embedder", "Spent", "fill"]
 
@@ -56,7 +58,7 @@ class Column:
     """One backbone and the features it fills; rows before `done` are committed."""
 
     backbone: Embedder
-    features: FeatureWriter
+    features: "FeatureWriter"
     done: int = 0
 
     def write_chunk(self, first: int, rows: NDArray[np.float32]) -> None:

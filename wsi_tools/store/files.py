@@ -11,7 +11,6 @@ what earlier ones left, so that one who was stopped between its check and its re
 to rename when it wakes.
 """
 
-import asyncio
 import glob
 import os
 import shutil
@@ -20,13 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from typing_extensions import override
-from zarr.core.buffer import Buffer
-from zarr.storage import LocalStore
+from typing import TYPE_CHECKING
 
 from wsi_tools.errors import BusyError
 from wsi_tools.store.leases import Lease
+
+if TYPE_CHECKING:
+    from wsi_tools.store.leased import LeasedFiles
 
 HIDDEN = (".part", ".gone", ".partial", ".stale")
 
@@ -71,9 +70,11 @@ class LeasedFolder:
     path: Path
     lease: Lease
 
-    def zarr(self, place: Path) -> LocalStore:
+    def zarr(self, place: Path) -> "LeasedFiles":
         """A folder in this one, as Zarr writes to it."""
-        return _LeasedFiles(place, self.lease)
+        from wsi_tools.store.leased import LeasedFiles  # Zarr takes half a second to import
+
+        return LeasedFiles(place, self.lease)
 
     def part(self, place: Path) -> Path:
         """Where what will take a place is filled."""
@@ -107,30 +108,6 @@ class LeasedFolder:
         self.lease.check()  # what was there before this moment has no owner any more
         for path in left:
             discard(path)
-
-
-class _LeasedFiles(LocalStore):
-    """A folder to which Zarr writes files that are whole, and only while the lease is held."""
-
-    def __init__(self, root: Path, lease: Lease) -> None:
-        super().__init__(root)
-        self.lease = lease
-
-    @override
-    async def set(self, key: str, value: Buffer) -> None:
-        await asyncio.to_thread(self.set_sync, key, value)
-
-    @override
-    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        if not await self.exists(key):  # a store has one writer
-            await self.set(key, value)
-
-    @override
-    def set_sync(self, key: str, value: Buffer) -> None:
-        path = self.root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = value.as_buffer_like()
-        write_atomically(path, content, token=self.lease.token, check=self.lease.check)
 
 
 def discard(left: Path) -> None:

@@ -6,12 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.errors import NodeNotFoundError
 
 from wsi_tools.errors import InputError, StoreError, WsiToolsError
 from wsi_tools.slide import SlideInfo
@@ -22,6 +20,9 @@ from wsi_tools.store.records import SlideRecord, parse_slide
 from wsi_tools.tiling import TileGrid
 from wsi_tools.tissue import TissueMask, parse_regions
 from wsi_tools.tissue.contours import only_polygons
+
+if TYPE_CHECKING:
+    import zarr
 
 
 class FeatureStore:
@@ -116,7 +117,7 @@ class FeatureStore:
         """The complete sets of features on a grid, in order."""
         return grids.names(self.path / "grids" / key / "features")
 
-    def features(self, key: str, name: str) -> zarr.Array[Any]:
+    def features(self, key: str, name: str) -> "zarr.Array[Any]":
         """One set of features, (N, D) or (N, M, D), read as it is indexed."""
         return self._array(_features(key, name))
 
@@ -151,15 +152,14 @@ class FeatureStore:
         with _reading(self.path, node):
             return RowChunks.of(self.path / node)
 
-    def _array(self, node: str) -> zarr.Array[Any]:
-        found = self._node(node)
+    def _array(self, node: str) -> "zarr.Array[Any]":
+        import zarr  # half a second, for arrays that another hand laid out
+
+        with _reading(self.path, node):
+            found = zarr.open(self.path / node, mode="r")
         if not isinstance(found, zarr.Array):
             raise StoreError(f"{self.path}: {node} is no array; delete the store and run again")
         return found
-
-    def _node(self, node: str) -> zarr.Array[Any] | zarr.Group:
-        with _reading(self.path, node):
-            return zarr.open(self.path / node, mode="r")
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def _reading(store: Path, node: str) -> Iterator[None]:
         yield
     except WsiToolsError:
         raise
-    except (FileNotFoundError, NodeNotFoundError):
+    except FileNotFoundError:
         raise StoreError(f"{store}: there is no {node}") from None
     except (ValueError, TypeError, LookupError) as error:
         raise StoreError(
