@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -55,7 +55,7 @@ class TileReader:
         slide: open; shows the channels that are wanted.
         grid: the tiles.
         threads: how many read.
-        develop: done by them to every batch, (B, px, px, C) in the slide's dtype.
+        develop: done by them to the tiles, (B, px, px, C) in the slide's dtype, some at a time.
     """
 
     def __init__(
@@ -83,24 +83,27 @@ class TileReader:
 
     def batches(self, plan: Iterable[Rows]) -> Iterator[TileBatch]:
         """Read every batch of the plan, in its order."""
-        coming: deque[tuple[Pixels, Sequence[Future[TileBatch]]]] = deque()
+        coming: deque[Sequence[Future[TileBatch]]] = deque()
         for rows in plan:
             coming.append(self._begun(rows))
             if len(coming) >= self._ahead:
-                yield _joined(*coming.popleft())
+                yield _joined(coming.popleft())
         while coming:
-            yield _joined(*coming.popleft())
+            yield _joined(coming.popleft())
 
-    def _begun(self, rows: Rows) -> tuple[Pixels, Sequence[Future[TileBatch]]]:
-        pixels = self._blank(len(rows))
-        step = PART if self._develop is None else len(rows)  # nothing then has to be joined
-        shares = [slice(start, start + step) for start in range(0, len(rows), step)]
-        return pixels, [
-            self._threads.submit(self._read, rows[share], pixels[share]) for share in shares
+    def _begun(self, rows: Rows) -> Sequence[Future[TileBatch]]:
+        if len(rows) <= PART:
+            return [self._threads.submit(self._read, rows)]
+        whole = _Whole(len(rows))
+        shares = [slice(start, start + PART) for start in range(0, len(rows), PART)]
+        return [
+            self._threads.submit(lambda share: whole.put(share, self._read(rows[share])), share)
+            for share in shares
         ]
 
-    def _read(self, rows: Rows, pixels: Pixels) -> TileBatch:
+    def _read(self, rows: Rows) -> TileBatch:
         began = time.perf_counter()
+        pixels = self._blank(len(rows))
         unread: dict[int, str] = {}
         for place, row in enumerate(rows):
             try:
@@ -147,14 +150,33 @@ class TileReader:
         return handle
 
 
-def _joined(pixels: Pixels, coming: Sequence[Future[TileBatch]]) -> TileBatch:
+class _Whole:
+    """The pixels of a batch in one piece of memory, which each thread puts its share into."""
+
+    def __init__(self, tiles: int) -> None:
+        self._tiles = tiles
+        self._pixels: Pixels | None = None
+        self._guard = threading.Lock()
+
+    def put(self, share: slice, batch: TileBatch) -> TileBatch:
+        """Copy a share to its place; gives it with the pixels of the whole."""
+        with self._guard:  # the first to come knows what tiles are developed into
+            if self._pixels is None:
+                shape = (self._tiles, *batch.pixels.shape[1:])
+                self._pixels = np.empty(shape, batch.pixels.dtype)
+            whole = self._pixels
+        whole[share] = batch.pixels
+        return replace(batch, pixels=whole)
+
+
+def _joined(coming: Sequence[Future[TileBatch]]) -> TileBatch:
     """One batch of its shares, whose pixels lie in one piece of memory already."""
     shares = [each.result() for each in coming]
     if len(shares) == 1:
         return shares[0]
     return TileBatch(
         np.concatenate([share.rows for share in shares]),
-        pixels,
+        shares[0].pixels,
         {row: why for share in shares for row, why in share.unread.items()},
         sum(share.seconds for share in shares),
         sum(share.developing for share in shares),

@@ -156,9 +156,16 @@ def test_a_large_batch_is_shared_among_threads_and_comes_whole(grid):
     assert film.opened >= 3  # the slide itself, and more than one thread
 
 
-def test_what_develops_a_batch_sees_all_of_it(grid):
-    with TileReader(
-        Handle(Film()), grid, threads=2, develop=lambda pixels: pixels - pixels.min()
-    ) as reader:
+def test_a_large_batch_is_developed_share_by_share_into_one(grid):
+    seen = []
+
+    def halved(pixels):
+        seen.append(len(pixels))
+        return pixels[:, ::2, ::2].astype(np.float32) / 2
+
+    with TileReader(Handle(Film()), grid, threads=2, develop=halved) as reader:
         (batch,) = reader.batches([np.arange(20, 90)])
-    assert batch.pixels[:, 0, 0, 0].tolist() == list(range(70))
+    assert sorted(seen) == [6, 32, 32]
+    assert batch.pixels.shape == (70, PX // 2, PX // 2, 3)
+    assert batch.pixels.dtype == np.float32
+    assert batch.pixels[:, 0, 0, 0].tolist() == [row / 2 for row in range(20, 90)]
