@@ -15,7 +15,7 @@ from wsi_tools.embedding.tiles import TileReader
 from wsi_tools.preparation import Embedding, Preparation, Reading, Segmenting, Task, Tiling
 from wsi_tools.slide import open_slide, openslide, tiff_planes
 from wsi_tools.slide.discovery import Source
-from wsi_tools.store import FeatureStore, Project, files
+from wsi_tools.store import FeatureStore, Project, files, leased
 from wsi_tools.tiling import TileSpec
 
 SPEC = TileSpec(px=256, mpp=TOY.fine.mpp)
@@ -55,7 +55,8 @@ def counts(monkeypatch):
 
     monkeypatch.setattr(openslide, "OpenSlide", counted_opening)
     monkeypatch.setattr(openslide.OpenSlideReader, "read", counted_read)
-    monkeypatch.setattr(files, "write_atomically", counted_write)
+    for module in (files, leased):
+        monkeypatch.setattr(module, "write_atomically", counted_write)
     return counts
 
 
