@@ -10,7 +10,9 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from math import prod
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,8 @@ __all__ = ["RowChunks"]
 
 Rows = NDArray[np.integer[Any]]
 Run = tuple[int, int, int, int]
-"""Rows that follow each other in a chunk: where they begin and end in what is read, the chunk, and
-the place of the first in it."""
+"""Rows that follow each other in a chunk: which, where they begin and end in what is read, and the
+place of the first in the chunk."""
 
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 BYTES = ({"name": "bytes"}, {"name": "bytes", "configuration": {}})  # of one byte: no order to name
@@ -104,45 +106,38 @@ class RowChunks:
         """
         body = self.chunk_rows * self._row_bytes
         for chunk in range(-(-self.shape[0] // self.chunk_rows)):
-            file = Path(self._file(chunk))
+            file = Path(f"{self._folder}/{chunk}{self._corner}")
             content = file.read_bytes() if file.is_file() else b""
             checksum = google_crc32c.value(content[:body]).to_bytes(CHECKSUM_BYTES, "little")
             if content[body:] != (checksum if self.checked else b"") or len(content) < body:
                 raise _torn(chunk)
 
     def _fill(self, into: memoryview, runs: Iterable[Run]) -> None:
-        """Copy run after run of rows, each chunk's file opened once per turn."""
-        size, opened, file = self._row_bytes, -1, -1
+        """Copy run after run of rows; a chunk's file is opened once for those that follow."""
+        folder = _opened(self._folder, 0)
         try:
-            for begin, end, chunk, place in runs:
-                if chunk != opened:
-                    file, opened = self._instead_of(file, chunk), chunk
-                self._copy(file, into[begin * size : end * size], place * size, chunk)
+            for chunk, parts in groupby(runs, itemgetter(0)):
+                self._fill_from(chunk, folder, into, parts)
         finally:
-            if file >= 0:
-                os.close(file)
+            os.close(folder)
 
-    def _instead_of(self, file: int, chunk: int) -> int:
-        """Close a file that is open and open the chunk's."""
+    def _fill_from(self, chunk: int, folder: int, into: memoryview, runs: Iterable[Run]) -> None:
+        size, file = self._row_bytes, _opened(f"{chunk}{self._corner}", chunk, folder)
         try:
-            fresh = os.open(self._file(chunk), os.O_RDONLY)
-        except FileNotFoundError:
-            raise _torn(chunk) from None
-        if file >= 0:
+            for _, begin, end, place in runs:
+                part = into[begin * size : end * size]
+                done = os.preadv(file, [part], place * size)
+                while done < len(part):  # one call gives two gigabytes at most
+                    more = os.preadv(file, [part[done:]], place * size + done)
+                    if not more:
+                        raise _torn(chunk)
+                    done += more
+        finally:
             os.close(file)
-        return fresh
-
-    def _copy(self, file: int, into: memoryview, offset: int, chunk: int) -> None:
-        done = os.preadv(file, [into], offset)
-        while done < len(into):  # one call gives two gigabytes at most
-            more = os.preadv(file, [into[done:]], offset + done)
-            if not more:
-                raise _torn(chunk)
-            done += more
 
     def _whole(self) -> Iterator[Run]:
         for chunk, begin in enumerate(range(0, self.shape[0], self.chunk_rows)):
-            yield begin, min(begin + self.chunk_rows, self.shape[0]), chunk, 0
+            yield chunk, begin, min(begin + self.chunk_rows, self.shape[0]), 0
 
     def _runs(self, rows: Rows) -> Iterator[Run]:
         """Rows that follow each other in one chunk."""
@@ -151,12 +146,13 @@ class RowChunks:
         begins = np.concatenate(([0], breaks))
         ends = np.concatenate((breaks, [len(rows)]))
         return zip(
-            begins.tolist(), ends.tolist(), chunks[begins].tolist(), places[begins].tolist(),
+            chunks[begins].tolist(), begins.tolist(), ends.tolist(), places[begins].tolist(),
             strict=True,
         )  # fmt: skip
 
-    def _file(self, chunk: int) -> str:
-        return f"{self.path}/c/{chunk}{self._corner}"
+    @property
+    def _folder(self) -> str:
+        return f"{self.path}/c"
 
     @cached_property
     def _corner(self) -> str:
@@ -165,6 +161,13 @@ class RowChunks:
     @cached_property
     def _row_bytes(self) -> int:
         return prod(self.shape[1:]) * self.dtype.itemsize
+
+
+def _opened(name: str, chunk: int, folder: int | None = None) -> int:
+    try:
+        return os.open(name, os.O_RDONLY, dir_fd=folder)
+    except FileNotFoundError:
+        raise _torn(chunk) from None
 
 
 def _torn(chunk: int) -> ValueError:

@@ -109,6 +109,11 @@ def test_a_torn_description_is_a_value_error(chunks):
 def test_a_chunk_is_opened_once_for_all_its_rows(chunks, monkeypatch):
     opened = []
     real = os.open
-    monkeypatch.setattr("os.open", lambda path, flags: opened.append(path) or real(path, flags))
+
+    def recorded(path, *how, **where):
+        opened.append(str(path))
+        return real(path, *how, **where)
+
+    monkeypatch.setattr("os.open", recorded)
     chunks.read(np.array([0, 1, 3, 5, 9]))
-    assert [Path(path).parent.name for path in opened] == ["0", "1", "2"]
+    assert opened == [str(chunks.path / "c"), "0/0", "1/0", "2/0"]
