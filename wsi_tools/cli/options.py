@@ -342,9 +342,7 @@ class Features:
     dtype: Annotated[
         str, option("How features are stored: float16 or float32.", panel="Backbone")
     ] = "float16"
-    engine: Annotated[
-        str, option("torch, or openvino (CPU, an extra).", panel="Compute")
-    ] = "torch"
+    engine: Annotated[str, option("torch, or openvino (CPU, an extra).", panel="Compute")] = "torch"
     precision: Annotated[
         str, option("auto (CPU fp32, CUDA bf16), fp32, bf16 or fp16.", panel="Compute")
     ] = "auto"
