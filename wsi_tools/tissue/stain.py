@@ -24,6 +24,7 @@ Plane = NDArray[np.float32]
 GLASS_DARKEST = 190  # grey level; a scanner set darker than that clips nothing but looks wrong
 GLASS_TINT = 30  # grey levels between the channels; old mounting media are this yellow
 GLASS_SAMPLE_PX = 250_000
+TOUCHING = np.float32(1e-5)  # saturation off a limit of hue that rounding may make
 OPAQUE_DENSITY = 0.05  # 11 % of the light: paler colours are too close to glass to have a hue
 
 
@@ -112,10 +113,11 @@ def _has_colour(absorbance: Absorbance, rows: slice, stain: StainColour) -> Mask
     density = absorbance.density[rows]
     # hue and saturation are (red ÷ density − 1, (green − blue) ÷ √3 ÷ density): here, × density
     along, across = red - density, (green - blue) / np.float32(np.sqrt(3))
-    chroma = cv2.magnitude(along, across)
+    chroma, touching = cv2.magnitude(along, across), TOUCHING * density
     lowest, highest = stain.hue_deg
     past, short, red_past = (
-        _turn(along, across, hue) for hue in (lowest, highest, stain.red_hue_deg)
+        _turn(along, across, hue) + side * touching  # a limit belongs to what it bounds
+        for hue, side in ((lowest, 1), (highest, -1), (stain.red_hue_deg, 1))
     )
     is_red = _between(red_past, short, highest - stain.red_hue_deg)
     return np.asarray(

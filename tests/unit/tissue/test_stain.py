@@ -111,3 +111,14 @@ def test_the_colour_is_judged_as_by_its_hue(stain):
     differs = is_foreign(absorbance, stain) != ((density > 0.05) & ~stained)
     at_a_limit = np.abs(hue[..., None] - [*stain.hue_deg, stain.red_hue_deg]).min(axis=-1) < 1e-3
     assert not (differs & ~at_a_limit & (saturation > 1e-3)).any()  # grey has no hue
+
+
+@pytest.mark.parametrize("level", range(150, 235))
+def test_a_colour_on_the_limit_is_the_stains_whatever_its_rounding(level):
+    glass = np.full((20, 10, 3), 243, np.uint8)
+    glass[0, 0] = level, level, level - 2  # absorbs blue most, red and green alike: hue 240°
+    glass[0, 1] = level, level, level  # has no hue: no saturation is enough for one, not the other
+    absorbance = Absorbance.of(glass)
+    assert is_foreign(absorbance, H_DAB)[0, :2].tolist() == [False, False]
+    opaque = absorbance.density[0, :2] > 0.05
+    assert is_foreign(absorbance, HE)[0, :2].tolist() == opaque.tolist()
