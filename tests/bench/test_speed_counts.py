@@ -56,6 +56,7 @@ def counts(monkeypatch):
     monkeypatch.setattr(openslide, "OpenSlide", counted_opening)
     monkeypatch.setattr(openslide.OpenSlideReader, "read", counted_read)
     for module in (files, leased):
+        # the real one is called: what is counted happens
         monkeypatch.setattr(module, "write_atomically", counted_write)
     return counts
 
@@ -154,6 +155,7 @@ def test_in_raster_order_each_jpeg_tile_is_decoded_once(path, monkeypatch, threa
         decoded[column, *plane.band(row)] += 1
         return load(plane, column, row)
 
+    # the real one is called: what is counted happens
     monkeypatch.setattr(tiff_planes._JpegPlane, "load", counted)
     grid = some_tiles(path, SPEC, 1000)
     with open_slide(path) as slide, TileReader(slide, grid, threads=threads) as reader:

@@ -10,6 +10,7 @@ from wsi_tools.cli import options as opt
 from wsi_tools.cli import terminal
 from wsi_tools.cli.markers import markers, panel_given, recipe_given
 from wsi_tools.cli.verbs import configuration, refuse_unknown, was_typed
+from wsi_tools.embedding import ENGINES
 from wsi_tools.embedding.cards import find_card
 from wsi_tools.errors import InputError
 from wsi_tools.preparation import Embedding, Preparation, Reading, Segmenting, Tiling
@@ -19,7 +20,6 @@ from wsi_tools.slide.resolution import stated
 from wsi_tools.tiling import TileSpec
 from wsi_tools.tissue import MULTIPLEX_SEGMENTERS, PRESETS, SEGMENTERS, TissueOptions
 
-ENGINES = ("torch", "openvino")
 DTYPES = ("float16", "float32")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 PAPER_PX = 224  # of the one recipe there is

@@ -38,7 +38,7 @@ class Bags:
         identity: what the features of all slides have in common, as plain data: geometry,
             encoder, markers, the shape of a tile's values, least tissue.
         scalers: one per clinical table, fitted on the training fold.
-        opened: slides that were read in this process, and found whole.
+        opened: slides that were looked at in this process; their features are verified once.
     """
 
     stores: Mapping[str, Path]

@@ -19,7 +19,10 @@ from wsi_tools.tiling import TileGrid
 if TYPE_CHECKING:
     from wsi_tools.store.features import FeatureWriter
 
-__all__ = ["Column", "EmbedOptions", "Embedder", "Spent", "fill"]
+__all__ = ["ENGINES", "Column", "EmbedOptions", "Embedder", "Spent", "fill"]
+
+ENGINES = ("torch", "openvino")
+"""What can carry out a network, by the names a user types."""
 
 
 class Embedder(Protocol):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wsi_tools.embedding import openvino
+from wsi_tools.embedding import ENGINES, openvino
 from wsi_tools.embedding.cards import Card, find_card
 from wsi_tools.embedding.folding import quickened
 from wsi_tools.embedding.networks import Network, build, published
@@ -34,8 +34,6 @@ from wsi_tools.embedding.weights import (
 from wsi_tools.errors import InputError, UnavailableError
 
 __all__ = ["Backbone", "find_device", "find_dtype", "load_backbone", "refuse_engine", "resized_for"]
-
-ENGINES = ("torch", "openvino")
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import numpy as np
 
 from wsi_tools.preparation.views import ColourView
 from wsi_tools.slide import Slide
+from wsi_tools.slide.jpeg_tiles import SHRINKS
 from wsi_tools.tiling import TileGrid
 
 __all__ = ["FastView", "shrink_of"]
 
-FACTORS = (2, 4, 8)
 SNAP = 1e-6  # px of the level over a tile, as `read_box` takes whole pixels
 
 
@@ -60,7 +60,7 @@ def shrink_of(slide: Slide, grid: TileGrid) -> int:
 
     Otherwise 1. Every tile must begin on a whole pixel of the smaller picture.
     """
-    factor = next((each for each in FACTORS if _is_reduced_by(grid, each)), 1)
+    factor = next((each for each in SHRINKS if _is_reduced_by(grid, each)), 1)
     cells = slide.info.levels[grid.level].downsample * factor  # level-0 pixels of a smaller one
     fits = factor > 1 and not np.any(grid.xy % cells) and slide.shrinks(factor)
     return factor if fits else 1

@@ -175,7 +175,8 @@ def _is_lasting(name: str, asked: Embedding) -> bool:
 def _words(stage: Stage, name: str) -> str:
     """A digest of what was asked for, as it was said."""
     asked = stage.asked
-    how = (asked.device, asked.precision, asked.engine, asked.dtype)
+    kind = asked.device.partition(":")[0]  # GPUs of one machine compute alike
+    how = (kind, asked.precision, asked.engine, asked.dtype)
     said = {"card": asdict(find_card(name)), "weights": dict(asked.backbones)[name], "how": how}
     return fingerprint({**said, **stage.view.words()})
 

@@ -15,7 +15,7 @@ import tifffile
 
 from wsi_tools.slide.pieces import Piece
 
-__all__ = ["JpegTiles", "jpeg_tiles"]
+__all__ = ["SHRINKS", "JpegTiles", "jpeg_tiles"]
 
 SHRINKS = (2, 4, 8)  # what a block of 8 × 8 divides into
 

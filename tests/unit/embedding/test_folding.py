@@ -190,6 +190,7 @@ def test_a_sum_of_other_shapes_is_not_fused():
 
 
 def test_without_the_kernels_a_network_stays_as_it_is(monkeypatch):
+    # no processor of ours lacks them
     monkeypatch.setattr(folding, "computes_in", lambda dtype: False)
     plain = torchvision.models.resnet18().eval()
     assert quickened(plain, PX, torch.float32) is plain
