@@ -73,7 +73,7 @@ class PieceCache:
     ) -> Piece:
         try:
             piece = load()
-        except BaseException as error:
+        except BaseException as error:  # goes on, and to the threads that wait for this piece
             with self._lock:
                 self._replace(band, column, coming, None)
             coming.set_exception(error)
