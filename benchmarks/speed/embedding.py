@@ -1,10 +1,11 @@
 """Rows of embedding: from a slide's tiles to features in a store, beside the recipe of others."""
 
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -23,6 +24,8 @@ from speed.stores import begun, request
 from speed.timing import Contender, alternate
 from wsi_tools.embedding import Column, EmbedOptions, fill
 from wsi_tools.embedding.backbones import Backbone, load_backbone, resized_for
+from wsi_tools.embedding.devices import begin_lane, computing_in, cores, lanes_of
+from wsi_tools.embedding.lanes import Lanes
 from wsi_tools.execution import available_cores
 from wsi_tools.preparation.features import BATCH_SIZE
 from wsi_tools.slide import open_slide
@@ -87,12 +90,15 @@ class Embedding:
     @cached_property
     def options(self) -> EmbedOptions:
         """As `embed` chooses them."""
-        batch_size = BATCH_SIZE[self.backbone.device.type]
+        device = self.backbone.device
+        lanes = lanes_of(device, self.backbone.dtype)
         return EmbedOptions(
-            batch_size=batch_size,
+            batch_size=BATCH_SIZE[device.type],
             readers=available_cores(),
             most_unread=0,
             develop=resized_for([self.backbone]),
+            lanes=lanes,
+            begin_lane=partial(begin_lane, device, cores() // lanes),
         )
 
     def ours(self, stack: ExitStack) -> Callable[[], NDArray[np.float16]]:
@@ -114,20 +120,20 @@ class Embedding:
         return work
 
     def forward(self, stack: ExitStack) -> Callable[[], object]:
-        """The network alone, on pictures that are there, as many and in batches as large."""
-        batches = -(-len(self.grid) // self.options.batch_size)
-        shape = (self.options.batch_size, *[self.backbone.transform.px] * 2, 3)
+        """The network alone, on pictures that are there: as many, as many at a time."""
+        options, backbone = self.options, self.backbone
+        batches = -(-len(self.grid) // options.batch_size)
+        shape = (options.batch_size, *[backbone.transform.px] * 2, 3)
         tiles = torch.randint(0, 256, shape, dtype=torch.uint8, device=self.device)
-        pictures, backbone = self.backbone.transform(tiles), self.backbone
-        reduced = backbone.dtype != torch.float32
+        pictures = backbone.transform(tiles)
+        lanes = stack.enter_context(Lanes(options.lanes, options.begin_lane))
 
-        def work() -> None:
-            with torch.inference_mode(), torch.autocast(self.device, backbone.dtype, reduced):
-                for _ in range(batches):
-                    features = backbone.module(pictures)
-                float(features[0, 0])  # waits for a GPU
+        @torch.inference_mode()
+        def alone(_: int) -> float:
+            with computing_in(backbone.dtype, backbone.device):
+                return float(backbone.module(pictures)[0, 0])  # waits for a GPU
 
-        return work
+        return lambda: deque(lanes.each(alone, range(batches)), maxlen=0)
 
     def theirs(self, stack: ExitStack) -> Callable[[], Tensor]:
         """OpenSlide, torchvision's transforms on Pillow's pictures, eager float32 in NCHW."""

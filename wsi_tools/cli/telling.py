@@ -73,6 +73,5 @@ def _prospects(row: Row) -> Iterator[str]:
 
 
 def _rate(tiles: int, seconds: Mapping[str, float]) -> float:
-    """Tiles per second of the thread that embeds; other threads read meanwhile."""
-    meanwhile = seconds["reading"] + seconds["resizing"]
-    return tiles / max(1e-9, sum(seconds.values()) - meanwhile)
+    """Tiles per second of a worker."""
+    return tiles / max(1e-9, seconds["elapsed"])

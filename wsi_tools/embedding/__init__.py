@@ -1,14 +1,16 @@
 """Embedding: the tiles of a grid, through one or more backbones, into rows of features."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_tools.embedding.lanes import Lanes
 from wsi_tools.embedding.tiles import Develop, Rows, TileBatch, TileReader
 from wsi_tools.errors import SlideError
 from wsi_tools.execution import Report
@@ -48,12 +50,16 @@ class EmbedOptions:
         readers: threads that read tiles ahead.
         most_unread: how many tiles may be unreadable; with more the slide fails.
         develop: what the reading threads make of a batch of pixels; None leaves it as it is.
+        lanes: threads that compute, each on a batch of its own.
+        begin_lane: what each of them does first.
     """
 
     batch_size: int
     readers: int
     most_unread: float
     develop: Develop | None = None
+    lanes: int = 1
+    begin_lane: Callable[[], None] | None = None
 
 
 @dataclass
@@ -72,16 +78,18 @@ class Column:
 
 @dataclass
 class Spent:
-    """Where the time went, in seconds of this thread, and of the threads that read.
+    """Where the time went, in seconds.
 
     Attributes:
-        reading: and decoding; of the threads that read.
+        elapsed: from the first to the last.
+        reading: and decoding; of all threads that read.
         resizing: and what else is made of pixels before a batch is handed over; of the same.
-        waiting: for them.
-        computing: the forward passes, with what is left of resizing and normalising.
+        waiting: of all threads that compute, for tiles to compute on.
+        computing: the forward passes, with what is left of resizing and normalising; of the same.
         writing: of features.
     """
 
+    elapsed: float = 0.0
     reading: float = 0.0
     resizing: float = 0.0
     waiting: float = 0.0
@@ -89,6 +97,14 @@ class Spent:
     writing: float = 0.0
     tiles: int = 0
     unread: dict[int, str] = field(default_factory=dict)
+
+    def add(self, batch: "Spent") -> None:
+        """Count what a batch took."""
+        self.reading += batch.reading
+        self.resizing += batch.resizing
+        self.computing += batch.computing
+        self.tiles += batch.tiles
+        self.unread |= batch.unread
 
     def seconds(self) -> dict[str, float]:
         """The times alone, by name, to a hundredth."""
@@ -123,19 +139,27 @@ def fill(
         SlideError: too many tiles could not be read.
         DataError: a feature is not finite or does not fit its dtype.
     """
-    spent = Spent()
+    spent, began = Spent(), time.perf_counter()
     begin = min(column.done for column in columns)
     plan = _Plan(wanted, begin, options.batch_size)
-    with TileReader(slide, grid, threads=options.readers, develop=options.develop) as reader:
-        batches = _timed(reader.batches(plan.batches()), spent)
+    with (
+        TileReader(slide, grid, threads=options.readers, develop=options.develop) as reader,
+        Lanes(options.lanes, options.begin_lane) as lanes,
+    ):
+        compute = partial(_embedded, [(each.done, each.backbone) for each in columns])
+        batches = lanes.each(compute, reader.batches(plan.batches()))
         for first, last in plan.chunks():
             at_work = [column for column in columns if column.done < last]
             rows = [np.zeros((last - first, *each.backbone.shape), np.float32) for each in at_work]
             for batch in islice(batches, plan.batches_in(first, last)):
-                _embed(batch, first, at_work, rows, spent)
+                for column_rows, values in zip(rows, batch.values, strict=True):
+                    column_rows[batch.rows - first] = values
+                spent.add(batch.spent)
                 _refuse_too_many(slide, spent, options.most_unread)
-                report("embed", int(batch.rows[-1]) + 1, len(wanted))
+                report("embed", batch.last + 1, len(wanted))
             _commit(first, at_work, rows, spent)
+    spent.elapsed = time.perf_counter() - began
+    spent.waiting = max(0.0, options.lanes * spent.elapsed - spent.computing)
     return spent
 
 
@@ -164,22 +188,38 @@ class _Plan:
         return first + np.flatnonzero(self.wanted[first:last])
 
 
-def _embed(
-    batch: TileBatch,
-    first: int,
-    columns: Sequence[Column],
-    rows: Sequence[NDArray[np.float32]],
-    spent: Spent,
-) -> None:
+@dataclass(frozen=True)
+class _Embedded:
+    """What became of a batch.
+
+    Attributes:
+        rows: (B,) those of it that could be read.
+        last: its last row, read or not.
+        values: (B, *shape) features of those rows, for each column that lacked them.
+        spent: on this batch.
+    """
+
+    rows: Rows
+    last: int
+    values: Sequence[NDArray[np.float32]]
+    spent: Spent
+
+
+def _embedded(columns: Sequence[tuple[int, Embedder]], batch: TileBatch) -> _Embedded:
+    """A batch through the backbone of every column, less those whose rows go beyond it already."""
     began = time.perf_counter()
     read = np.array([row not in batch.unread for row in batch.rows])
-    for column, values in zip(columns, rows, strict=True):
-        values[batch.rows[read] - first] = column.backbone.embed_pixels(batch.pixels[read])
-    spent.computing += time.perf_counter() - began
-    spent.reading += batch.seconds
-    spent.resizing += batch.developing
-    spent.tiles += int(read.sum())
-    spent.unread |= batch.unread
+    pixels = batch.pixels if read.all() else batch.pixels[read]
+    lacking = [backbone for done, backbone in columns if done <= batch.rows[0]]
+    values = [backbone.embed_pixels(pixels) for backbone in lacking]
+    spent = Spent(
+        reading=batch.seconds,
+        resizing=batch.developing,
+        computing=time.perf_counter() - began,
+        tiles=len(pixels),
+        unread=batch.unread,
+    )
+    return _Embedded(batch.rows[read], int(batch.rows[-1]), values, spent)
 
 
 def _commit(
@@ -200,13 +240,3 @@ def _refuse_too_many(slide: Slide, spent: Spent, limit: float) -> None:
             f"{slide.info.path.name}: {len(spent.unread)} tiles could not be read "
             f"(tile {row}: {reason}); allow more with --max-bad-tiles"
         )
-
-
-def _timed(batches: Iterator[TileBatch], spent: Spent) -> Iterator[TileBatch]:
-    while True:
-        began = time.perf_counter()
-        batch = next(batches, None)
-        spent.waiting += time.perf_counter() - began
-        if batch is None:
-            return
-        yield batch

@@ -1,7 +1,6 @@
 """A backbone ready to embed: its network, its weights, its transform, on a device."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wsi_tools.embedding import ENGINES, openvino
+from wsi_tools.embedding import openvino
 from wsi_tools.embedding.cards import Card, find_card
+from wsi_tools.embedding.devices import (
+    DTYPES,
+    computing_in,
+    cores,
+    find_device,
+    find_dtype,
+    lanes_of,
+    refuse_engine,
+    sent,
+)
 from wsi_tools.embedding.folding import quickened
 from wsi_tools.embedding.networks import Network, build, published
 from wsi_tools.embedding.sources import (
@@ -33,7 +42,7 @@ from wsi_tools.embedding.weights import (
 )
 from wsi_tools.errors import InputError, UnavailableError
 
-__all__ = ["Backbone", "find_device", "find_dtype", "load_backbone", "refuse_engine", "resized_for"]
+__all__ = ["Backbone", "load_backbone", "resized_for"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Backbone:
     @property
     def precision(self) -> str:
         """``fp32``, ``bf16`` or ``fp16``."""
-        return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
     @property
     def numeric_class(self) -> str:
@@ -83,7 +92,7 @@ class Backbone:
         if not len(tiles):  # oneDNN refuses a batch of none
             return torch.zeros(0, self.width, device=self.device)
         images = self.transform(tiles, exact=self.dtype == torch.float32)  # (B, 3, px, px)
-        with _computing_in(self.dtype, self.device):
+        with computing_in(self.dtype, self.device):
             features: Tensor = self.module(images)  # (B, width)
         if features.shape != (len(tiles), self.width):
             shape = tuple(features.shape[1:])
@@ -109,7 +118,7 @@ class Backbone:
         """None where memory runs out: what the failed pass held is freed on the way back."""
         try:
             rows: NDArray[np.float32]
-            rows = self.embed(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
+            rows = self.embed(sent(pixels, self.device)).cpu().numpy()
         except torch.OutOfMemoryError:
             return None
         return rows
@@ -220,7 +229,8 @@ def _ready(
     card = replace(network.card, revision=record.revision or network.card.revision)
     transform = _transform(card)
     if engine == "openvino":
-        module = openvino.compiled(module, card, record.identity, dtype)
+        share = openvino.Share(cores(), lanes_of(device, dtype))
+        module = openvino.compiled(module, card, record.identity, dtype, share)
     elif device.type == "cpu":
         module = quickened(module, transform.px, dtype)
     return Backbone(card, module, _width(card), record, transform, device, dtype)
@@ -236,59 +246,3 @@ def _transform(card: Card) -> TileTransform:
     if not (card.px and card.mean and card.std and card.interpolation):
         raise InputError(f"{card.name}: its card lacks px, mean, std or interpolation")
     return TileTransform(card.px, card.mean, card.std, card.interpolation)
-
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def find_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What ``auto``, ``fp32``, ``bf16`` or ``fp16`` means on a device."""
-    if precision == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    if precision not in _DTYPES:
-        raise InputError(f"precision {precision!r}: choose from auto, {', '.join(_DTYPES)}")
-    return _DTYPES[precision]
-
-
-def refuse_engine(engine: str, device: str, precision: str) -> None:
-    """Refuse what does not compute on that device, or in that precision.
-
-    Raises:
-        InputError: no such engine, or not for that.
-        UnavailableError: it is not installed.
-    """
-    if engine not in ENGINES:
-        raise InputError(f"engine {engine!r}: choose from {', '.join(ENGINES)}")
-    if engine == "openvino":
-        if device.startswith("cuda"):
-            raise InputError(f"--engine openvino: is for CPUs, not for {device}; use --device cpu")
-        if precision == "fp16":
-            raise InputError("--engine openvino: computes in --precision fp32 or bf16")
-        openvino.refuse_unless_installed()
-
-
-def find_device(name: str) -> torch.device:
-    """``cpu``, ``cuda`` or ``cuda:N``, if this machine has it.
-
-    Raises:
-        InputError: another name.
-        UnavailableError: no such GPU here.
-    """
-    kind, _, index = name.partition(":")
-    if name != "cpu" and (kind != "cuda" or not (index.isdecimal() or name == "cuda")):
-        raise InputError(f"device {name!r}: choose from cpu, cuda, cuda:0, cuda:1, …")
-    here = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "cuda" and int(index or 0) >= here:
-        raise UnavailableError(
-            f"device {name}: PyTorch sees {here} GPUs here; use --device cpu, or mend the driver"
-        )
-    return torch.device(name)
-
-
-def _computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[None]:
-    """Autocast to a lower precision, or float32 as it is written, without TF32 convolutions."""
-    if dtype != torch.float32:
-        return torch.autocast(device.type, dtype)
-    if device.type == "cuda":
-        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    return nullcontext()

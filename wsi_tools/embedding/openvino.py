@@ -7,9 +7,10 @@ name that holds what it depends on: the weights, the network and the versions of
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,30 @@ from wsi_tools.embedding.cards import Card, feature_key
 from wsi_tools.errors import UnavailableError
 from wsi_tools.store.requests import fingerprint
 
-__all__ = ["Compiled", "cache_folder", "compiled", "refuse_unless_installed"]
+__all__ = ["Compiled", "Share", "cache_folder", "compiled", "refuse_unless_installed"]
 
 PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 """What it computes in, by its own names."""
 
 
 class Compiled(nn.Module):
-    """A compiled network in the place of a module of torch."""
+    """A compiled network in the place of a module of torch; several threads may call it."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self._network = network
+        self._own = threading.local()
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, px, px) float32, channels last in memory → (B, width) float32."""
         pixels = images.permute(0, 2, 3, 1).contiguous().numpy()  # (B, px, px, 3)
-        return torch.from_numpy(self._network(pixels, share_inputs=True)[0])
+        return torch.from_numpy(self._request().infer(pixels, share_inputs=True)[0])
+
+    def _request(self) -> Any:
+        """This thread's: a request takes one batch at a time."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._network.create_infer_request()
+        return self._own.request
 
 
 def refuse_unless_installed() -> None:
@@ -49,16 +57,25 @@ def refuse_unless_installed() -> None:
     _openvino()
 
 
-def compiled(network: nn.Module, card: Card, weights: str, dtype: torch.dtype) -> Compiled:
-    """Convert a network, or take the conversion that is kept, and compile it.
+@dataclass(frozen=True)
+class Share:
+    """Of the machine: how many threads compute, and on how many batches at a time."""
 
-    As many threads compute as torch would take.
+    threads: int
+    batches: int
+
+
+def compiled(
+    network: nn.Module, card: Card, weights: str, dtype: torch.dtype, share: Share
+) -> Compiled:
+    """Convert a network, or take the conversion that is kept, and compile it.
 
     Args:
         network: on the CPU, in evaluation mode.
         card: of the network, complete.
         weights: what tells them from others.
         dtype: float32 or bfloat16.
+        share: of the machine.
 
     Raises:
         UnavailableError: OpenVINO is not installed.
@@ -66,8 +83,8 @@ def compiled(network: nn.Module, card: Card, weights: str, dtype: torch.dtype) -
     core = _openvino().Core()
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "NUM_STREAMS": 1,  # one batch at a time, on all of them
+        "INFERENCE_NUM_THREADS": share.threads,
+        "NUM_STREAMS": share.batches,
         "ENABLE_CPU_PINNING": False,  # another worker may be on the same cores
     }
     model = _converted(network, card, weights)

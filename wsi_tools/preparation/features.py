@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -221,13 +222,18 @@ def _request(stage: Stage, backbone: "Backbone") -> Request:
 
 def _options(stage: Stage, backbones: Sequence["Backbone"], most_unread: float) -> EmbedOptions:
     from wsi_tools.embedding.backbones import resized_for
+    from wsi_tools.embedding.devices import begin_lane, cores, lanes_of
 
-    pictures = stage.asked.batch_size or BATCH_SIZE[backbones[0].device.type]
+    device, dtype = backbones[0].device, backbones[0].dtype
+    pictures = stage.asked.batch_size or BATCH_SIZE[device.type]
+    lanes = lanes_of(device, dtype)
     return EmbedOptions(
         batch_size=max(1, pictures // stage.view.pictures),
         readers=stage.asked.readers or available_cores(),
         most_unread=most_unread,
         develop=stage.view.develop or resized_for(backbones),
+        lanes=lanes,
+        begin_lane=partial(begin_lane, device, cores() // lanes),
     )
 
 

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from wsi_tools.embedding import cards
-from wsi_tools.embedding.backbones import find_device, find_dtype, load_backbone, resized_for
+from wsi_tools.embedding.backbones import load_backbone, resized_for
 from wsi_tools.embedding.cards import find_card
+from wsi_tools.embedding.devices import find_device, find_dtype
 from wsi_tools.errors import InputError, UnavailableError, WeightsError
 from wsi_tools.registry import Registry
 

@@ -86,7 +86,43 @@ def test_the_time_of_reading_threads_is_told_apart_from_what_they_make_of_pixels
                  options=options, report=silent)  # fmt: skip
     assert spent.resizing >= 27 * 0.02  # batches
     assert spent.reading > 0
-    assert list(spent.seconds()) == ["reading", "resizing", "waiting", "computing", "writing"]
+    assert list(spent.seconds()) == [
+        "elapsed", "reading", "resizing", "waiting", "computing", "writing",
+    ]  # fmt: skip
+
+
+def test_the_time_of_lanes_is_computing_or_waiting(photo):
+    slide, grid, _ = photo
+
+    class Slow(MeanColour):
+        def embed_pixels(self, pixels):
+            time.sleep(0.02)
+            return super().embed_pixels(pixels)
+
+    options = replace(OPTIONS, lanes=2)
+    spent = fill(slide, grid, [Column(Slow(), Rows())], wanted=np.ones(2500, bool),
+                 options=options, report=silent)  # fmt: skip
+    assert spent.computing >= 27 * 0.02  # batches
+    assert spent.computing + spent.waiting == pytest.approx(2 * spent.elapsed)
+
+
+def test_rows_are_the_same_whichever_lane_computes_them(photo):
+    slide, grid, _ = photo
+
+    class Unsteady(MeanColour):
+        def embed_pixels(self, pixels):
+            time.sleep(float(pixels[0, 0, 0, 0]) % 7 / 1000)
+            return super().embed_pixels(pixels)
+
+    stored = []
+    for lanes in (1, 3):
+        rows = Rows()
+        fill(slide, grid, [Column(Unsteady(), rows)], wanted=np.ones(2500, bool),
+             options=replace(OPTIONS, lanes=lanes), report=silent)  # fmt: skip
+        stored.append(rows.chunks)
+    for (start, alone), (other, side_by_side) in zip(*stored, strict=True):
+        assert start == other
+        assert np.array_equal(alone, side_by_side)
 
 
 def test_chunks_are_written_in_order_and_batches_end_where_they_end(photo):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from wsi_tools.embedding.backbones import load_backbone
+from wsi_tools.embedding.lanes import Lanes
 from wsi_tools.embedding.openvino import cache_folder
 from wsi_tools.errors import InputError, UnavailableError
 
@@ -53,6 +54,15 @@ def test_features_do_not_depend_on_the_batch(name, tiles):
     backbone = loaded(name)
     alone = torch.cat([backbone.embed(tiles[:1]), backbone.embed(tiles[1:])])
     torch.testing.assert_close(backbone.embed(tiles), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_threads_that_compute_at_once_give_the_features_of_one(tiles):
+    backbone = loaded(RESNET)
+    batches = [tiles.roll(turn, dims=0) for turn in range(12)]
+    with Lanes(3) as lanes:
+        at_once = list(lanes.each(backbone.embed, batches))
+    for batch, features in zip(batches, at_once, strict=True):
+        torch.testing.assert_close(features, backbone.embed(batch), rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_of_no_tiles_gives_no_rows(tiles):

@@ -1,0 +1,87 @@
+"""Batches computed side by side."""
+
+import threading
+import time
+from functools import partial
+
+import pytest
+import torch
+
+from wsi_tools.embedding.devices import begin_lane, cores, lanes_of
+from wsi_tools.embedding.lanes import Lanes
+
+
+def test_what_was_made_comes_in_the_order_of_the_items_whoever_is_ready_first():
+    def slow_if_even(number):
+        time.sleep(0.02 if number % 2 == 0 else 0)
+        return number * number
+
+    with Lanes(4) as lanes:
+        made = list(lanes.each(slow_if_even, range(20)))
+    assert made == [number * number for number in range(20)]
+
+
+def test_as_many_work_at_a_time_as_there_are_lanes():
+    meeting = threading.Barrier(3, timeout=10)  # which nobody passes alone
+    with Lanes(3) as lanes:
+        assert len(list(lanes.each(lambda _: meeting.wait(), range(9)))) == 9
+
+
+def test_no_more_than_two_items_for_each_lane_are_under_way():
+    taken = []
+
+    def items():
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    with Lanes(2) as lanes:
+        made = lanes.each(lambda number: number, items())
+        assert next(made) == 0
+        assert len(taken) == 4
+
+
+def test_an_error_reaches_who_asks_and_ends_what_has_not_begun():
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        if number == 2:
+            raise ValueError("third")
+        return number
+
+    with pytest.raises(ValueError, match="third"), Lanes(1) as lanes:
+        list(lanes.each(work, range(100)))
+    assert len(begun) <= 5
+    assert not any(each.name.startswith("lanes") for each in threading.enumerate())
+
+
+def test_every_lane_begins_once_and_before_its_first_item():
+    settled = threading.local()
+    counts = []
+
+    def begin():
+        settled.number = len(counts)
+        counts.append(threading.get_ident())
+
+    with Lanes(3, begin) as lanes:
+        seen = list(lanes.each(lambda _: (time.sleep(0.01), settled.number)[1], range(12)))
+    assert set(seen) == set(range(len(counts)))
+    assert len(set(counts)) == len(counts) <= 3
+
+
+def test_a_lane_of_a_cpu_computes_on_its_share_of_the_cores_and_nobody_else_does():
+    before = torch.get_num_threads()
+    with Lanes(1, partial(begin_lane, torch.device("cpu"), before + 2)) as lanes:
+        assert list(lanes.each(lambda _: torch.get_num_threads(), range(2))) == [before + 2] * 2
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_cpu_has_a_lane_for_each_core_that_may_compute(dtype):
+    assert lanes_of(torch.device("cpu"), dtype) == cores() <= torch.get_num_threads()
+
+
+def test_exact_products_on_a_gpu_have_it_to_themselves():
+    gpu = torch.device("cuda")
+    assert (lanes_of(gpu, torch.float32), lanes_of(gpu, torch.bfloat16)) == (1, 2)
