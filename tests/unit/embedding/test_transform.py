@@ -47,6 +47,18 @@ def test_reduced_precision_may_resize_within_one_level(test_data, name, side):
     assert differs.mean() < 0.1
 
 
+@pytest.mark.parametrize("name", ["chelsea.png", "coffee.png"])
+@pytest.mark.parametrize("side", [256, 280, 200])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_single_precision_resizes_as_nearly(test_data, name, side, interpolation):
+    tiles = torch.from_numpy(np.array(photograph(test_data, name, side)))[None]
+    single = resample(tiles, 224, interpolation, torch.float32).int()
+    differs = (single - resize(tiles, 224, interpolation).int()).abs()
+    assert (differs > 1).float().mean() < 1e-4  # where two sums lie at half a level
+    assert differs.max() <= (1 if side == 256 else 2)
+    assert (differs > 0).float().mean() < 0.05
+
+
 def test_an_overshooting_filter_is_always_exact():
     noise = np.random.default_rng(5).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
     transform = TileTransform(224, (0.5,) * 3, (0.5,) * 3, "bicubic")
