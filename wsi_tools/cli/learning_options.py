@@ -175,7 +175,8 @@ class Means:
     device: Annotated[str, option("auto, cpu, cuda or cuda:N.", panel="Compute")] = "auto"
     jobs: Annotated[int, option("Folds at a time.", panel="Compute", least=1)] = 1
     cache_gb: Annotated[
-        float, option("Memory for bags, of all jobs together.", panel="Compute", least=0)
+        float,
+        option("Memory for bags, on the device; of all jobs together.", panel="Compute", least=0),
     ] = 4.0
     tensorboard: Annotated[
         bool, option("Write curves for TensorBoard too.", "--tensorboard", panel="Compute")

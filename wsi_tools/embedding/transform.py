@@ -88,7 +88,7 @@ NEARLY = ("bilinear",)  # of torch's kernels; those of the others overshoot, and
 
 
 def resize_nearly(tiles: Tensor, px: int, interpolation: str) -> Tensor:
-    """The same within one level of Pillow, seldom two: by torch on a CPU, in fewer bits on a GPU."""
+    """The same within one level, seldom two: by torch on a CPU, in fewer bits on a GPU."""
     if tiles.shape[1:3] == (px, px):
         return tiles
     if tiles.device.type != "cpu":

@@ -8,7 +8,9 @@ import torch
 from wsi_tools.errors import InputError, UnavailableError
 from wsi_tools.mil import Bag
 
-__all__ = ["Computing"]
+__all__ = ["GIB", "Computing"]
+
+GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,20 @@ class Computing:
         if not self.is_reduced:
             return nullcontext()
         return torch.autocast(self.place.type, torch.bfloat16)
+
+    def placed(self, bag: Bag) -> Bag:
+        """A bag as it is stored, on the device."""
+        return bag.to(self.place)
+
+    def room_gb(self, budget_gb: float) -> float:
+        """How much of a budget in GiB bags may fill there: of a GPU at most half of what is free.
+
+        The other half is for what a step computes.
+        """
+        if self.place.type == "cpu":
+            return budget_gb
+        free, _ = torch.cuda.mem_get_info(self.place)
+        return min(budget_gb, free / 2 / GIB)
 
     def take(self, bag: Bag) -> Bag:
         """A bag as a model reads it, on the device.

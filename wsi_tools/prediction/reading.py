@@ -8,21 +8,21 @@ from typing import Self
 
 from wsi_tools.cohort import Case
 from wsi_tools.mil import Bag
+from wsi_tools.prediction.computing import GIB
 
 __all__ = ["Reader"]
 
 AHEAD = 4  # bags under way: one is computed on, the others hide the latency of a network disk
-GIB = 2**30
 
 
 class Reader:
     """Reads bags in threads, a few ahead of who asks.
 
-    A bag that was read stays in memory while the budget lasts, and is never put out: over cases in
-    random order, no other rule finds more of them there.
+    A bag that was read stays where it is while the budget lasts, and is never put out: over cases
+    in random order, no other rule finds more of them there.
 
     Args:
-        read: gives the bag of a case.
+        read: gives the bag of a case, in memory or on a device.
         cache_gb: budget in GiB.
     """
 

@@ -47,8 +47,12 @@ def train_fold(design: Design, fold: Fold, seed: int, folder: Path, report: Repo
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / STATE_NAME).is_file():
         load_state(folder / STATE_NAME, learning)
+    computing = learning.computing
     with (
-        Reader(start.bag, design.compute.cache_gb) as reader,
+        Reader(
+            lambda case: computing.placed(start.bag(case)),
+            computing.room_gb(design.compute.cache_gb),
+        ) as reader,
         recorder(folder, tensorboard=design.compute.tensorboard) as keep,
     ):
         train = start.part(fold.train, reader)

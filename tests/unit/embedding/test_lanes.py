@@ -4,9 +4,11 @@ import threading
 import time
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
+from wsi_tools.embedding.backbones import load_backbone
 from wsi_tools.embedding.devices import begin_lane, cores, lanes_of
 from wsi_tools.embedding.lanes import Lanes
 
@@ -85,3 +87,15 @@ def test_a_cpu_has_a_lane_for_each_core_that_may_compute(dtype):
 def test_exact_products_on_a_gpu_have_it_to_themselves():
     gpu = torch.device("cuda")
     assert (lanes_of(gpu, torch.float32), lanes_of(gpu, torch.bfloat16)) == (1, 2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_lanes_on_streams_of_their_own_give_the_features_of_one_stream():
+    gpu = torch.device("cuda")
+    backbone = load_backbone("timm:test_resnet", weights="random:0", device="cuda")
+    batches = np.random.default_rng(1).integers(0, 256, (12, 16, 160, 160, 3), np.uint8)
+    with Lanes(2, partial(begin_lane, gpu, 1)) as lanes:
+        side_by_side = list(lanes.each(backbone.embed_pixels, batches))
+    for batch, features in zip(batches, side_by_side, strict=True):
+        np.testing.assert_array_equal(features, backbone.embed_pixels(batch))

@@ -27,3 +27,19 @@ def test_in_float32_features_are_widened_and_in_bfloat16_they_are_not_copied():
     bag = Bag.of_slide(torch.randn(3, 4).half())
     assert Computing("cpu", "fp32").take(bag).features.equal(bag.features.float())
     assert Computing("cpu", "bf16").take(bag).features.data_ptr() == bag.features.data_ptr()
+
+
+def test_on_a_cpu_bags_are_kept_as_they_are_within_the_whole_budget():
+    bag, computing = Bag.of_slide(torch.randn(3, 4).half()), Computing("cpu")
+    assert computing.room_gb(2.5) == 2.5
+    assert computing.placed(bag).features.data_ptr() == bag.features.data_ptr()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_bags_are_kept_there_in_half_of_what_is_free():
+    bag, computing = Bag.of_slide(torch.randn(3, 4).half()), Computing("cuda")
+    placed = computing.placed(bag)
+    assert placed.features.is_cuda
+    assert torch.equal(placed.features.cpu(), bag.features)
+    assert computing.room_gb(1e6) <= torch.cuda.mem_get_info()[0] / 2 / 2**30 + 0.1
