@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -24,10 +24,10 @@ from speed.stores import begun, request
 from speed.timing import Contender, alternate
 from wsi_tools.embedding import Column, EmbedOptions, fill
 from wsi_tools.embedding.backbones import Backbone, load_backbone, resized_for
-from wsi_tools.embedding.devices import begin_lane, computing_in, cores, lanes_of
+from wsi_tools.embedding.devices import computing_in
 from wsi_tools.embedding.lanes import Lanes
+from wsi_tools.embedding.pace import Pace
 from wsi_tools.execution import available_cores
-from wsi_tools.preparation.features import BATCH_SIZE
 from wsi_tools.slide import open_slide
 from wsi_tools.store import Project
 from wsi_tools.tiling import TileGrid, TileSpec
@@ -90,15 +90,14 @@ class Embedding:
     @cached_property
     def options(self) -> EmbedOptions:
         """As `embed` chooses them."""
-        device = self.backbone.device
-        lanes = lanes_of(device, self.backbone.dtype)
+        pace = Pace.of([self.backbone])
         return EmbedOptions(
-            batch_size=BATCH_SIZE[device.type],
+            batch_size=pace.batch,
             readers=available_cores(),
             most_unread=0,
             develop=resized_for([self.backbone]),
-            lanes=lanes,
-            begin_lane=partial(begin_lane, device, cores() // lanes),
+            lanes=pace.lanes,
+            begin_lane=pace.begin,
         )
 
     def ours(self, stack: ExitStack) -> Callable[[], NDArray[np.float16]]:

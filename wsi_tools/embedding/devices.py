@@ -1,4 +1,4 @@
-"""Where and how precisely backbones compute, and how many batches at a time."""
+"""Where backbones compute, how precisely, and on how many batches at a time."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -13,7 +13,6 @@ from wsi_tools.execution import available_cores
 
 __all__ = [
     "DTYPES",
-    "begin_lane",
     "computing_in",
     "cores",
     "find_device",
@@ -22,9 +21,6 @@ __all__ = [
     "refuse_engine",
     "sent",
 ]
-
-MOST_LANES = 16  # of a CPU: each holds the maps of a batch, a hundred MB of a large network
-GPU_LANES = 2  # one copies and launches while the other's kernels run
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -36,6 +32,10 @@ def find_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision not in DTYPES:
         raise InputError(f"precision {precision!r}: choose from auto, {', '.join(DTYPES)}")
     return DTYPES[precision]
+
+
+MOST_LANES = 16  # of a CPU: each holds the maps of a batch, a hundred MB of a large network
+GPU_LANES = 2  # one copies and launches while the other's kernels run
 
 
 def refuse_engine(engine: str, device: str, precision: str) -> None:
@@ -92,21 +92,6 @@ def lanes_of(device: torch.device, dtype: torch.dtype) -> int:
     if device.type == "cpu":
         return min(cores(), MOST_LANES)
     return 1 if dtype == torch.float32 else GPU_LANES  # `computing_in` turns TF32 off for all
-
-
-def begin_lane(device: torch.device, threads: int) -> None:
-    """Settle a thread that will compute: its share of the cores, or a stream of its own.
-
-    Args:
-        device: where.
-        threads: of each operation on a CPU; threads that are started later have as many.
-    """
-    if device.type == "cpu":
-        torch.set_num_threads(threads)
-        return
-    torch.cuda.default_stream(device).synchronize()  # on which the weights were put there
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call] # torch has no hint for it
-    torch.cuda.set_stream(stream)
 
 
 def sent(pixels: NDArray[Any], device: torch.device) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +19,6 @@ from wsi_tools.store.requests import Request, fingerprint
 
 if TYPE_CHECKING:
     from wsi_tools.embedding.backbones import Backbone
-
-BATCH_SIZE = {"cpu": 8, "cuda": 256}  # on a CPU larger ones lose their gain to page faults
 
 
 class Backbones:
@@ -222,18 +219,16 @@ def _request(stage: Stage, backbone: "Backbone") -> Request:
 
 def _options(stage: Stage, backbones: Sequence["Backbone"], most_unread: float) -> EmbedOptions:
     from wsi_tools.embedding.backbones import resized_for
-    from wsi_tools.embedding.devices import begin_lane, cores, lanes_of
+    from wsi_tools.embedding.pace import Pace
 
-    device, dtype = backbones[0].device, backbones[0].dtype
-    pictures = stage.asked.batch_size or BATCH_SIZE[device.type]
-    lanes = lanes_of(device, dtype)
+    pace = Pace.of(backbones, stage.asked.batch_size)
     return EmbedOptions(
-        batch_size=max(1, pictures // stage.view.pictures),
+        batch_size=max(1, pace.batch // stage.view.pictures),
         readers=stage.asked.readers or available_cores(),
         most_unread=most_unread,
         develop=stage.view.develop or resized_for(backbones),
-        lanes=lanes,
-        begin_lane=partial(begin_lane, device, cores() // lanes),
+        lanes=pace.lanes,
+        begin_lane=pace.begin,
     )
 
 

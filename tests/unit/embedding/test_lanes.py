@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from wsi_tools.embedding.backbones import load_backbone
-from wsi_tools.embedding.devices import begin_lane, cores, lanes_of
+from wsi_tools.embedding.devices import cores, lanes_of
 from wsi_tools.embedding.lanes import Lanes
+from wsi_tools.embedding.pace import Pace, begin_lane, fitting
 
 
 def test_what_was_made_comes_in_the_order_of_the_items_whoever_is_ready_first():
@@ -87,6 +88,26 @@ def test_a_cpu_has_a_lane_for_each_core_that_may_compute(dtype):
 def test_exact_products_on_a_gpu_have_it_to_themselves():
     gpu = torch.device("cuda")
     assert (lanes_of(gpu, torch.float32), lanes_of(gpu, torch.bfloat16)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("free", "each", "lanes", "batch"),
+    [
+        (100e9, 1e6, 2, 256),  # no more than fill a GPU
+        (16e9, 100e6, 2, 64),  # 64 tiles of the 80 % that may be used, and no 128
+        (16e9, 100e6, 1, 128),
+        (1e6, 100e6, 2, 1),  # not even one: that is for the halving to say
+        (16e9, float("inf"), 2, 1),
+    ],
+)
+def test_a_batch_on_a_gpu_is_what_fits_beside_the_other_lanes(free, each, lanes, batch):
+    assert fitting(free, each, lanes) == batch
+
+
+def test_on_a_cpu_batches_are_small_unless_another_size_is_asked_for():
+    backbone = load_backbone("timm:test_resnet", weights="random:0")
+    assert Pace.of([backbone]).batch == 8
+    assert Pace.of([backbone], 32).batch == 32
 
 
 @pytest.mark.gpu
