@@ -388,6 +388,14 @@ def test_channels_that_say_nothing_are_named(wsitools, write_channels, csm, pane
     assert np.isfinite(stored(tmp_path / "proj")[0]).all()
 
 
+def test_a_faster_downsample_is_said_to_be_nothing_to_markers(wsitools, seven, panel, tmp_path):
+    slide, project, _ = seven
+    command = ("run", slide, "-o", tmp_path, "--panel", panel, *GRID, *LIGHT)
+    done = wsitools(*command, "--fast-downsample", "--json")
+    assert "--fast-downsample is for brightfield" in done.err
+    np.testing.assert_array_equal(stored(tmp_path)[0], stored(project)[0])
+
+
 def test_a_panel_is_refused_for_a_slide_in_colour(wsitools, small_slide, panel, tmp_path):
     refused = wsitools("run", small_slide, "-o", tmp_path, "--panel", panel, *LIGHT)
     assert refused.code == 3

@@ -65,7 +65,7 @@ def _batch(backbone: Backbone, lanes: int) -> int:
 
 
 def _bytes_of_a_tile(backbone: Backbone) -> float:
-    """What a tile takes of a GPU's memory while it is computed on; infinite where few do not fit."""
+    """What a tile takes of a GPU's memory at work; infinite where not even a few fit."""
     device, px = backbone.device, backbone.transform.px
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)

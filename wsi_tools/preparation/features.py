@@ -12,13 +12,16 @@ from wsi_tools.errors import InputError, SlideError
 from wsi_tools.execution import Report, available_cores
 from wsi_tools.preparation.downsampling import FastView
 from wsi_tools.preparation.requests import Embedding
-from wsi_tools.preparation.views import View, view_of
+from wsi_tools.preparation.views import MarkerView, View, view_of
 from wsi_tools.slide import Slide
 from wsi_tools.store import FeatureStore, StoreWriter
 from wsi_tools.store.requests import Request, fingerprint
 
 if TYPE_CHECKING:
     from wsi_tools.embedding.backbones import Backbone
+
+
+NOT_OF_MARKERS = "--fast-downsample is for brightfield; markers are exact area means"
 
 
 class Backbones:
@@ -105,6 +108,11 @@ class Stage:
         """What is complete by now."""
         return self.writer.store
 
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know: of the view, and of what was asked of it in vain."""
+        in_vain = self.asked.fast_downsample and isinstance(self.view, MarkerView)
+        return (*self.view.warnings(), *([NOT_OF_MARKERS] if in_vain else ()))
+
     @property
     def least_tissue(self) -> float:
         """Tiles with less are not embedded."""
@@ -125,7 +133,7 @@ def embed_grid(stage: Stage, backbones: Backbones, report: Report) -> Embedded:
     spent = _filled(stage, columns, report)
     for backbone, column in columns:
         column.features.commit(_provenance(stage, backbone, spent))
-    return Embedded(names, spent, stage.view.warnings())
+    return Embedded(names, spent, stage.warnings())
 
 
 def _filled(stage: Stage, filling: Sequence[tuple["Backbone", Column]], report: Report) -> Spent:
