@@ -358,7 +358,7 @@ class Features:
         option(
             "Tiles per forward pass, or markers of tiles.",
             panel="Compute",
-            default="CPU 8, CUDA 256",
+            default="CPU 8, CUDA what fits, to 256",
             least=1,
         ),
     ] = None
