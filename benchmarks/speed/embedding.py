@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -125,7 +125,9 @@ class Embedding:
         shape = (options.batch_size, *[backbone.transform.px] * 2, 3)
         tiles = torch.randint(0, 256, shape, dtype=torch.uint8, device=self.device)
         pictures = backbone.transform(tiles)
-        lanes = stack.enter_context(Lanes(options.lanes, options.begin_lane))
+        lanes = stack.enter_context(
+            Lanes(options.lanes, partial(options.begin_lane, options.lanes))
+        )
 
         @torch.inference_mode()
         def alone(_: int) -> float:

@@ -50,8 +50,8 @@ class EmbedOptions:
         readers: threads that read tiles ahead.
         most_unread: how many tiles may be unreadable; with more the slide fails.
         develop: what the reading threads make of a batch of pixels; None leaves it as it is.
-        lanes: threads that compute, each on a batch of its own.
-        begin_lane: what each of them does first.
+        lanes: threads that compute, each on a batch of its own, if there are so many batches.
+        begin_lane: what each of them does first, given how many there are.
     """
 
     batch_size: int
@@ -59,7 +59,7 @@ class EmbedOptions:
     most_unread: float
     develop: Develop | None = None
     lanes: int = 1
-    begin_lane: Callable[[], None] | None = None
+    begin_lane: Callable[[int], None] = lambda lanes: None
 
 
 @dataclass
@@ -142,9 +142,10 @@ def fill(
     spent, began = Spent(), time.perf_counter()
     begin = min(column.done for column in columns)
     plan = _Plan(wanted, begin, options.batch_size)
+    count = max(1, min(options.lanes, plan.count))
     with (
         TileReader(slide, grid, threads=options.readers, develop=options.develop) as reader,
-        Lanes(options.lanes, options.begin_lane) as lanes,
+        Lanes(count, partial(options.begin_lane, count)) as lanes,
     ):
         compute = partial(_embedded, [(each.done, each.backbone) for each in columns])
         batches = lanes.each(compute, reader.batches(plan.batches()))
@@ -159,7 +160,7 @@ def fill(
                 report("embed", batch.last + 1, len(wanted))
             _commit(first, at_work, rows, spent)
     spent.elapsed = time.perf_counter() - began
-    spent.waiting = max(0.0, options.lanes * spent.elapsed - spent.computing)
+    spent.waiting = max(0.0, count * spent.elapsed - spent.computing)
     return spent
 
 
@@ -170,6 +171,11 @@ class _Plan:
     wanted: NDArray[np.bool_]
     begin: int
     batch_size: int
+
+    @property
+    def count(self) -> int:
+        """Of batches."""
+        return sum(self.batches_in(*chunk) for chunk in self.chunks())
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         for first in range(self.begin, len(self.wanted), CHUNK_ROWS):

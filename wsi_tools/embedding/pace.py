@@ -24,32 +24,33 @@ class Pace:
 
     Attributes:
         batch: tiles in a forward pass.
-        lanes: threads that compute, each on a batch of its own.
-        begin: what each of them does first.
+        lanes: threads that compute, each on a batch of its own, if there are so many.
+        begin: what each of them does first, given how many there are.
     """
 
     batch: int
     lanes: int
-    begin: Callable[[], None]
+    begin: Callable[[int], None]
 
     @classmethod
     def of(cls, backbones: Sequence[Backbone], batch: int | None = None) -> "Pace":
         """What suits these backbones, which are on one device; a batch that is given is kept."""
         device, dtype = backbones[0].device, backbones[0].dtype
         lanes = lanes_of(device, dtype)
-        begin = partial(begin_lane, device, cores() // lanes)
+        begin = partial(begin_lane, device, cores())
         return cls(batch or min(_batch(each, lanes) for each in backbones), lanes, begin)
 
 
-def begin_lane(device: torch.device, threads: int) -> None:
+def begin_lane(device: torch.device, threads: int, lanes: int) -> None:
     """Settle a thread that will compute: its share of the cores, or a stream of its own.
 
     Args:
         device: where.
-        threads: of each operation on a CPU; threads that are started later have as many.
+        threads: of all lanes on a CPU; torch gives later threads as many as the last lane has.
+        lanes: how many share them.
     """
     if device.type == "cpu":
-        torch.set_num_threads(threads)
+        torch.set_num_threads(max(1, threads // lanes))
         return
     torch.cuda.default_stream(device).synchronize()  # on which the weights were put there
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call] # torch has no hint for it

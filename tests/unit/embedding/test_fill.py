@@ -106,6 +106,15 @@ def test_the_time_of_lanes_is_computing_or_waiting(photo):
     assert spent.computing + spent.waiting == pytest.approx(2 * spent.elapsed)
 
 
+@pytest.mark.parametrize(("tiles", "expected"), [(250, 3), (2500, 4)])
+def test_there_are_no_more_lanes_than_batches(photo, tiles, expected):
+    slide, grid, _ = photo
+    told = []
+    fill(slide, grid, [Column(MeanColour(), Rows())], wanted=np.arange(2500) < tiles,
+         options=replace(OPTIONS, lanes=4, begin_lane=told.append), report=silent)  # fmt: skip
+    assert set(told) == {expected}
+
+
 def test_rows_are_the_same_whichever_lane_computes_them(photo):
     slide, grid, _ = photo
 

@@ -75,7 +75,7 @@ def test_every_lane_begins_once_and_before_its_first_item():
 
 def test_a_lane_of_a_cpu_computes_on_its_share_of_the_cores_and_nobody_else_does():
     before = torch.get_num_threads()
-    with Lanes(1, partial(begin_lane, torch.device("cpu"), before + 2)) as lanes:
+    with Lanes(2, partial(begin_lane, torch.device("cpu"), 2 * before + 5, 2)) as lanes:
         assert list(lanes.each(lambda _: torch.get_num_threads(), range(2))) == [before + 2] * 2
     assert torch.get_num_threads() == before
 
@@ -116,7 +116,7 @@ def test_lanes_on_streams_of_their_own_give_the_features_of_one_stream():
     gpu = torch.device("cuda")
     backbone = load_backbone("timm:test_resnet", weights="random:0", device="cuda")
     batches = np.random.default_rng(1).integers(0, 256, (12, 16, 160, 160, 3), np.uint8)
-    with Lanes(2, partial(begin_lane, gpu, 1)) as lanes:
+    with Lanes(2, partial(begin_lane, gpu, 1, 2)) as lanes:
         side_by_side = list(lanes.each(backbone.embed_pixels, batches))
     for batch, features in zip(batches, side_by_side, strict=True):
         np.testing.assert_array_equal(features, backbone.embed_pixels(batch))
