@@ -27,7 +27,7 @@ from wsi_tools.store.layout import SUFFIX
 __all__ = ["Bags", "open_bags"]
 
 SLIDE_GAP = 4096  # columns between two slides on one lattice: wider than any slide
-MOST_THREADS = 4  # on one bag; memory is not read faster by more
+MOST_THREADS = 4  # on one bag: a machine may read for many models at once
 
 
 def _copiers() -> Copiers:
