@@ -19,12 +19,21 @@ from wsi_tools.cohort.stores import (
     open_features,
 )
 from wsi_tools.errors import DataError, InputError
+from wsi_tools.execution import available_cores
 from wsi_tools.mil import Bag
+from wsi_tools.store.copying import Copiers
 from wsi_tools.store.layout import SUFFIX
 
 __all__ = ["Bags", "open_bags"]
 
 SLIDE_GAP = 4096  # columns between two slides on one lattice: wider than any slide
+MOST_THREADS = 4  # on one bag: a machine may read for many models at once
+
+
+def _copiers() -> Copiers:
+    """Threads beside the one that asks, as many as this process may use."""
+    cores = min(available_cores(), torch.get_num_threads())  # which OMP_NUM_THREADS may have set
+    return Copiers(min(MOST_THREADS, cores) - 1)
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class Bags:
             encoder, markers, the shape of a tile's values, least tissue.
         scalers: one per clinical table, fitted on the training fold.
         opened: slides that were looked at in this process; their features are verified once.
+        copiers: threads that help to read a large bag.
     """
 
     stores: Mapping[str, Path]
@@ -47,6 +57,7 @@ class Bags:
     identity: Mapping[str, Any] = field(repr=False)
     scalers: tuple[Scaler, ...] = ()
     opened: dict[str, StoredFeatures] = field(default_factory=dict, repr=False, compare=False)
+    copiers: Copiers = field(default_factory=_copiers, repr=False, compare=False)
 
     def only(self, cases: Collection[Case]) -> "Bags":
         """The bags of these cases alone."""
@@ -118,7 +129,7 @@ class Bags:
         stored = self._stored(slide_id)
         xy, index = stored.places()
         return Bag(
-            features=torch.from_numpy(stored.values()),
+            features=torch.from_numpy(stored.values(self.copiers)),
             coords=_integers(xy),
             lattice=_integers(index[:, ::-1]),  # (row, column) on disk
             segment=torch.zeros(len(xy), dtype=torch.int64),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wsi_tools.cohort.patients import Cohort
 from wsi_tools.errors import DataError, InputError, StoreError
+from wsi_tools.store.copying import Copiers
 from wsi_tools.store.layout import read_root
 from wsi_tools.store.project import Project
 from wsi_tools.store.reading import FeatureRows, FeatureStore
@@ -24,6 +25,7 @@ __all__ = ["FeatureSet", "StoredFeatures", "choose_features", "fingerprints", "w
 # be measured there.
 OF_ONE_SLIDE = ("grid", "dtype", "min_tissue", "found", "statistics")
 NAMED = 5  # slides in a message
+BLOCK = 2**18  # values that are looked at together
 
 
 def with_stores(cohort: Cohort, project: Path, *, skip_missing: bool = False) -> Cohort:
@@ -186,17 +188,20 @@ class StoredFeatures:
             )
         return rows
 
-    def values(self) -> NDArray[Any]:
+    def values(self, copiers: Copiers | None = None) -> NDArray[Any]:
         """``(n, D)`` or ``(n, M, D)`` features of the rows, in the dtype they are stored in.
 
         The first time all of them are compared with their checksums, and must be finite.
+
+        Args:
+            copiers: threads that help where there is much to copy.
 
         Raises:
             StoreError: the features are torn.
             DataError: there are no rows, or a value is not finite.
         """
         rows = self.rows if self._has_gaps else None
-        values = self._on_disk.read(rows, verify=not self._is_verified)
+        values = self._on_disk.read(rows, verify=not self._is_verified, copiers=copiers)
         if not (self._is_verified or _all_finite(values)):
             finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
             raise DataError(
@@ -221,6 +226,12 @@ class StoredFeatures:
 
 
 def _all_finite(values: NDArray[Any]) -> bool:
+    """Block by block, so that what is made on the way stays in the processor's cache."""
+    flat = values.reshape(-1)
+    return all(_is_finite(flat[at : at + BLOCK]) for at in range(0, len(flat), BLOCK))
+
+
+def _is_finite(values: NDArray[Any]) -> bool:
     """By the bits of the largest magnitude: fifteen times as fast as numpy on half precision."""
     bits = np.dtype(f"u{values.dtype.itemsize}")
     infinite = np.array(np.inf, values.dtype).view(bits)

@@ -7,9 +7,9 @@ checksum at the end; every other layout is left to Zarr.
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from math import prod
 from operator import itemgetter
@@ -20,17 +20,22 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_tools.store.copying import Copiers
+
 __all__ = ["RowChunks"]
 
 Rows = NDArray[np.integer[Any]]
 Run = tuple[int, int, int, int]
 """Rows that follow each other in a chunk: which, where they begin and end in what is read, and the
 place of the first in the chunk."""
+Part = tuple[int, list[Run]]
+"""A chunk, and the runs in it."""
 
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 BYTES = ({"name": "bytes"}, {"name": "bytes", "configuration": {}})  # of one byte: no order to name
 CHECKSUM = "crc32c"
 CHECKSUM_BYTES = 4
+SHARED_BYTES = 4 * 1024**2  # half a millisecond to copy; to wake a thread takes a tenth
 KEYS = {"name": "default", "configuration": {"separator": "/"}}
 
 
@@ -83,19 +88,29 @@ class RowChunks:
         )
         return cls(path, shape, dtype, chunk_rows, bool(checks)) if as_in_memory else None
 
-    def read(self, rows: Rows | None = None) -> NDArray[Any]:
-        """Read rows, ``(n, ...)`` in the array's dtype; checksums are not looked at.
+    def read(
+        self, rows: Rows | None = None, *, verify: bool = False, copiers: Copiers | None = None
+    ) -> NDArray[Any]:
+        """Read rows, ``(n, ...)`` in the array's dtype.
 
         Args:
             rows: ``(n,)`` which, best in ascending order; None for all.
+            verify: compare every chunk with its checksum, those without such rows too.
+            copiers: threads that help where there is much to copy.
 
         Raises:
-            ValueError: a chunk is missing or too short.
+            ValueError: a chunk is missing or too short, or is not what was written.
         """
+        if verify and rows is not None:
+            self.verify()
         tiles = self.shape[0] if rows is None else len(rows)
         values = np.empty((tiles, *self.shape[1:]), self.dtype)
-        if values.size:
-            self._fill(values.data.cast("B"), self._whole() if rows is None else self._runs(rows))
+        parts = self._parts(rows) if values.size else []
+        fill = partial(self._fill, values, iter(parts), verify=verify and rows is None)
+        if copiers and values.nbytes >= SHARED_BYTES:
+            copiers.share(fill, len(parts))
+        elif parts:
+            fill()
         return values
 
     def verify(self) -> None:
@@ -104,36 +119,52 @@ class RowChunks:
         Raises:
             ValueError: a chunk is missing, too short, or not what was written.
         """
-        body = self.chunk_rows * self._row_bytes
-        for chunk in range(-(-self.shape[0] // self.chunk_rows)):
-            file = Path(f"{self._folder}/{chunk}{self._corner}")
-            content = file.read_bytes() if file.is_file() else b""
-            checksum = google_crc32c.value(content[:body]).to_bytes(CHECKSUM_BYTES, "little")
-            if content[body:] != (checksum if self.checked else b"") or len(content) < body:
-                raise _torn(chunk)
+        into = np.empty((min(self.chunk_rows, self.shape[0]), *self.shape[1:]), self.dtype)
+        for chunk, begin, end, place in self._whole():
+            part = chunk, [(chunk, 0, end - begin, place)]
+            self._fill(into, iter([part]), verify=True)
 
-    def _fill(self, into: memoryview, runs: Iterable[Run]) -> None:
-        """Copy run after run of rows; a chunk's file is opened once for those that follow."""
+    def _fill(self, values: NDArray[Any], parts: Iterator[Part], *, verify: bool) -> None:
+        """Copy chunk after chunk until none is left; threads may share the chunks."""
+        into = values.data.cast("B")
         folder = _opened(self._folder, 0)
         try:
-            for chunk, parts in groupby(runs, itemgetter(0)):
-                self._fill_from(chunk, folder, into, parts)
+            for chunk, runs in parts:
+                self._fill_from(chunk, folder, into, runs, verify=verify)
         finally:
             os.close(folder)
 
-    def _fill_from(self, chunk: int, folder: int, into: memoryview, runs: Iterable[Run]) -> None:
+    def _fill_from(
+        self, chunk: int, folder: int, into: memoryview, runs: Sequence[Run], *, verify: bool
+    ) -> None:
         size, file = self._row_bytes, _opened(f"{chunk}{self._corner}", chunk, folder)
         try:
             for _, begin, end, place in runs:
                 part = into[begin * size : end * size]
-                done = os.preadv(file, [part], place * size)
-                while done < len(part):  # one call gives two gigabytes at most
-                    more = os.preadv(file, [part[done:]], place * size + done)
-                    if not more:
-                        raise _torn(chunk)
-                    done += more
+                if not _filled(part, file, place * size):
+                    raise _torn(chunk)
+                if verify and not self._is_as_written(part, file):
+                    raise _torn(chunk)
         finally:
             os.close(file)
+
+    def _is_as_written(self, rows: memoryview, file: int) -> bool:
+        """Whether a chunk's rows, which were read, and what follows them have its checksum."""
+        length = self.chunk_rows * self._row_bytes + (CHECKSUM_BYTES if self.checked else 0)
+        if os.fstat(file).st_size != length:
+            return False
+        if not self.checked:
+            return True
+        rest = memoryview(bytearray(length - len(rows)))
+        if not _filled(rest, file, len(rows)):
+            return False
+        padding, checksum = bytes(rest[:-CHECKSUM_BYTES]), bytes(rest[-CHECKSUM_BYTES:])
+        found: int = google_crc32c.extend(_crc(rows), padding)
+        return checksum == found.to_bytes(CHECKSUM_BYTES, "little")
+
+    def _parts(self, rows: Rows | None) -> list[Part]:
+        runs = self._whole() if rows is None else self._runs(rows)
+        return [(chunk, list(those)) for chunk, those in groupby(runs, itemgetter(0))]
 
     def _whole(self) -> Iterator[Run]:
         for chunk, begin in enumerate(range(0, self.shape[0], self.chunk_rows)):
@@ -161,6 +192,22 @@ class RowChunks:
     @cached_property
     def _row_bytes(self) -> int:
         return prod(self.shape[1:]) * self.dtype.itemsize
+
+
+def _filled(into: memoryview, file: int, offset: int) -> bool:
+    """Whether the file has so much from there on; then it was copied."""
+    done = os.preadv(file, [into], offset)
+    while 0 < done < len(into):  # one call gives two gigabytes at most
+        more = os.preadv(file, [into[done:]], offset + done)
+        if not more:
+            return False
+        done += more
+    return done == len(into)
+
+
+def _crc(values: memoryview) -> int:
+    checksum: int = google_crc32c.value(np.frombuffer(values, np.uint8))  # takes no memoryview
+    return checksum
 
 
 def _opened(name: str, chunk: int, folder: int | None = None) -> int:

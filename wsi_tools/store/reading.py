@@ -15,6 +15,7 @@ from wsi_tools.errors import InputError, StoreError, WsiToolsError
 from wsi_tools.slide import SlideInfo
 from wsi_tools.store import grids
 from wsi_tools.store.chunks import RowChunks, Rows
+from wsi_tools.store.copying import Copiers
 from wsi_tools.store.layout import read_root
 from wsi_tools.store.records import SlideRecord, parse_slide
 from wsi_tools.tiling import TileGrid
@@ -145,8 +146,7 @@ class FeatureStore:
         with _reading(self.path, node):
             if chunks is None:
                 return np.asarray(self._array(node)[...])
-            chunks.verify()
-            return chunks.read()
+            return chunks.read(verify=True)
 
     def _chunks(self, node: str) -> RowChunks | None:
         with _reading(self.path, node):
@@ -181,12 +181,15 @@ class FeatureRows:
         """(N, D) or (N, M, D)."""
         return self.source.shape
 
-    def read(self, rows: Rows | None = None, *, verify: bool = False) -> NDArray[Any]:
+    def read(
+        self, rows: Rows | None = None, *, verify: bool = False, copiers: Copiers | None = None
+    ) -> NDArray[Any]:
         """Rows in the dtype they are stored in.
 
         Args:
             rows: which, best in ascending order; None for all.
-            verify: compare all of the set with its checksums first.
+            verify: compare all of the set with its checksums.
+            copiers: threads that help where there is much to copy.
 
         Raises:
             StoreError: the set is torn.
@@ -195,9 +198,7 @@ class FeatureRows:
             if not isinstance(self.source, RowChunks):  # Zarr verifies what it reads
                 values = np.asarray(self.source[...])
                 return values if rows is None else values[rows]
-            if verify:
-                self.source.verify()
-            return self.source.read(rows)
+            return self.source.read(rows, verify=verify, copiers=copiers)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import shapely
 
 from wsi_tools.slide import Bounds, Layout, Level, Resolution, SlideInfo
 from wsi_tools.store import Project, StoreWriter, lease
+from wsi_tools.store.layout import CHUNK_ROWS
 from wsi_tools.tiling import TileGrid, TileSpec
 from wsi_tools.tissue import TissueMask
 
@@ -83,7 +84,8 @@ class Stores:
             for name in names:
                 column = writer.features("g", name, request)
                 column.open(features.shape, features.dtype.name)
-                column.append(0, features)
+                for start in range(0, len(features), CHUNK_ROWS):
+                    column.append(start, features[start : start + CHUNK_ROWS])
                 column.mark_invalid(np.array(unread, np.int64))
                 column.commit(attributes or {})
 

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,37 @@ def test_the_slides_of_a_patient_are_segments_far_apart_on_one_lattice(stores):
     assert columns[:4] == [5, 6, 5, 6]
     assert columns[4] - columns[3] >= 4096 <= columns[6] - columns[5]
     assert columns[5] - columns[4] == 1
+
+
+@pytest.fixture
+def large(stores, monkeypatch):
+    """A bag of three chunks that threads share, and its values."""
+    monkeypatch.setattr("wsi_tools.store.chunks.SHARED_BYTES", 0)
+    monkeypatch.setattr("wsi_tools.cohort.bags.available_cores", lambda: 4)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    values = np.random.default_rng(0).normal(size=(2500, 3)).astype(np.float16)
+    stores.add("a", values, index=[(row, 0) for row in range(2500)])
+    return open_bags(stores.path, Cohort.of_slides(["a"])), values
+
+
+def test_a_bag_read_by_threads_is_what_the_store_holds(large):
+    bags, values = large
+    for _ in range(10):
+        np.testing.assert_array_equal(bags.bag(slide("a")).features, values)
+
+
+def test_a_chunk_torn_under_threads_is_named_with_its_store(large):
+    bags, _ = large
+    (chunk,) = bags.stores["a"].glob("grids/*/features/*/c/2/0")
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=r"a\.zarr: grids/.* is torn \(its chunk 2"):
+        bags.bag(slide("a"))
+
+
+def test_bags_go_to_another_process(large):
+    bags, values = large
+    again = pickle.loads(pickle.dumps(bags))
+    np.testing.assert_array_equal(again.bag(slide("a")).features, values)
 
 
 def test_markers_keep_their_axis(stores):

@@ -13,6 +13,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 
 from wsi_tools.store import arrays
 from wsi_tools.store.chunks import RowChunks
+from wsi_tools.store.copying import Copiers
 
 DTYPES = st.sampled_from(["float16", "float32", "uint8", "int32"])
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9)
@@ -74,6 +75,24 @@ def chunks(tmp_path):
     return written(tmp_path, np.arange(30, dtype="float32").reshape(10, 3), 4)
 
 
+def change(file: Path, place: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
+def recorded_opens(monkeypatch) -> list[str]:
+    """What is opened from now on."""
+    opened, real = [], os.open
+
+    def recorded(path, *how, **where):
+        opened.append(str(path))
+        return real(path, *how, **where)
+
+    monkeypatch.setattr("os.open", recorded)
+    return opened
+
+
 def test_a_missing_chunk_is_named(chunks):
     (chunks.path / "c" / "1" / "0").unlink()
     np.testing.assert_array_equal(chunks.read(np.array([0, 9])), [[0, 1, 2], [27, 28, 29]])
@@ -92,12 +111,64 @@ def test_a_chunk_that_was_cut_short_is_named(chunks):
 
 def test_one_changed_bit_is_found_on_request(chunks):
     chunks.verify()
-    file = chunks.path / "c" / "2" / "0"
-    content = bytearray(file.read_bytes())
-    content[1] ^= 1
-    file.write_bytes(content)
+    change(chunks.path / "c" / "2" / "0", 1)
+    assert chunks.read().shape == (10, 3)
+    for verified in (chunks.verify, lambda: chunks.read(verify=True)):
+        with pytest.raises(ValueError, match="chunk 2"):
+            verified()
+
+
+@pytest.mark.parametrize("place", [0, 23, 24, 47, 48, 51], ids=str)
+def test_every_byte_of_the_last_chunk_counts(chunks, place):
+    """Two rows of 12 bytes, as many that are beyond the end, and the checksum."""
+    np.testing.assert_array_equal(chunks.read(verify=True), chunks.read())
+    change(chunks.path / "c" / "2" / "0", place)
     with pytest.raises(ValueError, match="chunk 2"):
-        chunks.verify()
+        chunks.read(verify=True)
+
+
+def test_a_chunk_that_is_too_long_is_not_what_was_written(chunks):
+    with (chunks.path / "c" / "0" / "0").open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(ValueError, match="chunk 0"):
+        chunks.read(verify=True)
+
+
+def test_rows_that_are_not_asked_for_are_verified_too(chunks):
+    change(chunks.path / "c" / "2" / "0", 1)
+    with pytest.raises(ValueError, match="chunk 2"):
+        chunks.read(np.array([0, 1]), verify=True)
+
+
+def test_verified_rows_are_read_once(chunks, monkeypatch):
+    opened = recorded_opens(monkeypatch)
+    chunks.read(verify=True)
+    assert opened == [str(chunks.path / "c"), "0/0", "1/0", "2/0"]
+
+
+@pytest.mark.parametrize("verify", [False, True])
+@pytest.mark.parametrize("rows", [None, np.arange(1, 400, 3)], ids=["all", "some"])
+def test_threads_read_what_one_reads(tmp_path, monkeypatch, rows, verify):
+    monkeypatch.setattr("wsi_tools.store.chunks.SHARED_BYTES", 0)
+    values = np.random.default_rng(0).integers(0, 2**31, (400, 5), "int32")
+    chunks, copiers = written(tmp_path, values, 7), Copiers(3)
+    for _ in range(20):
+        found = chunks.read(rows, verify=verify, copiers=copiers)
+        np.testing.assert_array_equal(found, values if rows is None else values[rows])
+
+
+def test_threads_name_a_torn_chunk(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsi_tools.store.chunks.SHARED_BYTES", 0)
+    chunks, copiers = written(tmp_path, np.zeros((400, 5), "int32"), 7), Copiers(3)
+    (chunks.path / "c" / "56" / "0").unlink()
+    for _ in range(20):
+        with pytest.raises(ValueError, match="chunk 56 is missing"):
+            chunks.read(copiers=copiers)
+
+
+def test_a_small_copy_is_not_shared(chunks, monkeypatch):
+    monkeypatch.setattr(Copiers, "share", lambda *_: pytest.fail("shared"))
+    assert chunks.read(copiers=Copiers(3)).shape == (10, 3)
 
 
 def test_a_torn_description_is_a_value_error(chunks):
@@ -107,13 +178,6 @@ def test_a_torn_description_is_a_value_error(chunks):
 
 
 def test_a_chunk_is_opened_once_for_all_its_rows(chunks, monkeypatch):
-    opened = []
-    real = os.open
-
-    def recorded(path, *how, **where):
-        opened.append(str(path))
-        return real(path, *how, **where)
-
-    monkeypatch.setattr("os.open", recorded)
+    opened = recorded_opens(monkeypatch)
     chunks.read(np.array([0, 1, 3, 5, 9]))
     assert opened == [str(chunks.path / "c"), "0/0", "1/0", "2/0"]
