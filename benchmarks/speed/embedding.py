@@ -90,7 +90,7 @@ class Embedding:
     @cached_property
     def options(self) -> EmbedOptions:
         """As `embed` chooses them."""
-        pace = Pace.of([self.backbone])
+        pace = Pace.of([self.backbone], self.grid.spec.px)
         return EmbedOptions(
             batch_size=pace.batch,
             readers=available_cores(),

@@ -248,6 +248,7 @@ def _compute(given: Mapping[str, Any]) -> Any:
         max(1, cores // jobs),
         given["cache_gb"] / jobs,
         given["tensorboard"],
+        jobs,
     )
 
 

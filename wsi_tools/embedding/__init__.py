@@ -46,7 +46,7 @@ class EmbedOptions:
 
     Attributes:
         batch_size: tiles that are read and embedded together; batches never straddle a chunk, so
-            that a resumed run computes exactly what an uninterrupted one does.
+            that a run resumed with the same size computes exactly what an uninterrupted one does.
         readers: threads that read tiles ahead.
         most_unread: how many tiles may be unreadable; with more the slide fails.
         develop: what the reading threads make of a batch of pixels; None leaves it as it is.
@@ -81,10 +81,10 @@ class Spent:
     """Where the time went, in seconds.
 
     Attributes:
-        elapsed: from the first to the last.
+        elapsed: of the whole call.
         reading: and decoding; of all threads that read.
         resizing: and what else is made of pixels before a batch is handed over; of the same.
-        waiting: of all threads that compute, for tiles to compute on.
+        waiting: of all threads that compute, for tiles and for each other's rows to be written.
         computing: the forward passes, with what is left of resizing and normalising; of the same.
         writing: of features.
     """

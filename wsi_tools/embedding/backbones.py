@@ -82,6 +82,12 @@ class Backbone:
         """``fp32-exact`` or ``reduced``: features of one class are comparable between machines."""
         return "fp32-exact" if self.dtype == torch.float32 else "reduced"
 
+    @property
+    def lanes(self) -> int:
+        """On how many batches at a time: on one where a plug-in's network may keep what it sees."""
+        is_foreign = bool(self.card.builder) and not isinstance(self.module, openvino.Compiled)
+        return 1 if is_foreign else lanes_of(self.device, self.dtype)
+
     @torch.inference_mode()
     def embed(self, tiles: Tensor) -> Tensor:
         """Tiles as `TileTransform` takes them, on the device → features (B, width) float32.
@@ -109,7 +115,9 @@ class Backbone:
         if rows is not None:
             return rows
         if len(pixels) == 1:
-            raise UnavailableError(f"{self.device}: has no memory for one tile; use --device cpu")
+            raise UnavailableError(
+                f"{self.device}: has no memory left for one tile; free some, or use --device cpu"
+            )
         torch.cuda.empty_cache()
         half = len(pixels) // 2
         return np.concatenate([self.embed_pixels(part) for part in np.split(pixels, [half])])

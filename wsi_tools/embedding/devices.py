@@ -22,6 +22,9 @@ __all__ = [
     "sent",
 ]
 
+MOST_LANES = 16  # of a CPU: each holds the maps of a batch, a hundred MB of a large network
+GPU_LANES = 2  # one copies and launches while the other's kernels run
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -32,10 +35,6 @@ def find_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision not in DTYPES:
         raise InputError(f"precision {precision!r}: choose from auto, {', '.join(DTYPES)}")
     return DTYPES[precision]
-
-
-MOST_LANES = 16  # of a CPU: each holds the maps of a batch, a hundred MB of a large network
-GPU_LANES = 2  # one copies and launches while the other's kernels run
 
 
 def refuse_engine(engine: str, device: str, precision: str) -> None:
@@ -88,9 +87,10 @@ def cores() -> int:
 
 
 def lanes_of(device: torch.device, dtype: torch.dtype) -> int:
-    """How many batches a device computes on at a time."""
+    """How many batches a device computes on at a time; on a CPU each has as many cores."""
     if device.type == "cpu":
-        return min(cores(), MOST_LANES)
+        cores_each = -(-cores() // MOST_LANES)
+        return cores() // cores_each
     return 1 if dtype == torch.float32 else GPU_LANES  # `computing_in` turns TF32 off for all
 
 

@@ -3,19 +3,22 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from math import inf
 
 import torch
 
 from wsi_tools.embedding.backbones import Backbone
-from wsi_tools.embedding.devices import cores, lanes_of
+from wsi_tools.embedding.devices import cores
 
-__all__ = ["Pace", "begin_lane", "fitting"]
+__all__ = ["Pace", "fitting"]
 
 CPU_BATCH = 8  # larger ones lose their gain to page faults
 GPU_BATCH = 256  # a large transformer fills any GPU with fewer
 PROBED = 8  # tiles whose maps are measured
 SHARE = 0.8  # of the free memory; the rest is the allocator's, and other networks'
+
+Begin = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -30,44 +33,50 @@ class Pace:
 
     batch: int
     lanes: int
-    begin: Callable[[int], None]
+    begin: Begin
 
     @classmethod
-    def of(cls, backbones: Sequence[Backbone], batch: int | None = None) -> "Pace":
-        """What suits these backbones, which are on one device; a batch that is given is kept."""
-        device, dtype = backbones[0].device, backbones[0].dtype
-        lanes = lanes_of(device, dtype)
-        begin = partial(begin_lane, device, cores())
-        return cls(batch or min(_batch(each, lanes) for each in backbones), lanes, begin)
+    def of(cls, backbones: Sequence[Backbone], tile_px: int, batch: int | None = None) -> "Pace":
+        """What suits these backbones; to be made once, and used for slide after slide.
+
+        Args:
+            backbones: on one device.
+            tile_px: side of the tiles as they are read.
+            batch: kept if it is given.
+        """
+        device, lanes = backbones[0].device, min(each.lanes for each in backbones)
+        if device.type == "cpu":
+            return cls(batch or CPU_BATCH, lanes, partial(_begin_on_cores, cores()))
+        torch.cuda.empty_cache()  # what is cached for others counts as taken
+        fits = min(_fitting_batch(each, tile_px, lanes) for each in backbones)
+        return cls(batch or fits, lanes, _beginning_on(device, lanes))
 
 
-def begin_lane(device: torch.device, threads: int, lanes: int) -> None:
-    """Settle a thread that will compute: its share of the cores, or a stream of its own.
+def _begin_on_cores(threads: int, lanes: int) -> None:
+    """Settle a lane on its share of the cores; torch gives later threads as many."""
+    torch.set_num_threads(max(1, threads // lanes))
 
-    Args:
-        device: where.
-        threads: of all lanes on a CPU; torch gives later threads as many as the last lane has.
-        lanes: how many share them.
+
+def _beginning_on(device: torch.device, lanes: int) -> Begin:
+    """Settle each lane on a stream of its own: memory that one has freed is for its stream alone.
+
+    The weights, and what a network keeps of its first pass, lie on the default stream by now.
     """
-    if device.type == "cpu":
-        torch.set_num_threads(max(1, threads // lanes))
-        return
-    torch.cuda.default_stream(device).synchronize()  # on which the weights were put there
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call] # torch has no hint for it
-    torch.cuda.set_stream(stream)
+    torch.cuda.default_stream(device).synchronize()
+    streams = [torch.cuda.Stream(device) for _ in range(lanes)]  # type: ignore[no-untyped-call] # torch has no hint for it
+    turns = cycle(streams)
+    return lambda _: torch.cuda.set_stream(next(turns))
 
 
-def _batch(backbone: Backbone, lanes: int) -> int:
-    if backbone.device.type == "cpu":
-        return CPU_BATCH
-    each = _bytes_of_a_tile(backbone)
+def _fitting_batch(backbone: Backbone, tile_px: int, lanes: int) -> int:
+    each = _bytes_of_a_tile(backbone, tile_px)
     free, _ = torch.cuda.mem_get_info(backbone.device)
     return fitting(free, each, lanes)
 
 
-def _bytes_of_a_tile(backbone: Backbone) -> float:
+def _bytes_of_a_tile(backbone: Backbone, px: int) -> float:
     """What a tile takes of a GPU's memory at work; infinite where not even a few fit."""
-    device, px = backbone.device, backbone.transform.px
+    device = backbone.device
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     try:

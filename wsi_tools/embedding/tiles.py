@@ -48,7 +48,7 @@ class TileBatch:
 class TileReader:
     """Reads batches of tiles in the order asked for, some ahead, in threads with a handle each.
 
-    At most `threads + 2` batches exist at a time, however large the slide. Threads share a large
+    At most `threads + 2` batches are read ahead, however large the slide. Threads share a large
     batch among them, so that they stay on neighbouring tiles and on the same pieces of the file.
 
     Args:

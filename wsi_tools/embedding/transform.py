@@ -114,7 +114,7 @@ def resample(
     )
     images = _to_8_bit(images.to(dtype) @ across.T)  # (B, C, H, px)
     images = _to_8_bit(down @ images.to(dtype))  # (B, C, px, px)
-    return images.permute(0, 2, 3, 1)
+    return images.permute(0, 2, 3, 1).contiguous()
 
 
 def resample_planes(planes: Tensor, px: int, interpolation: str) -> Tensor:

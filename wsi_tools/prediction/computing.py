@@ -59,15 +59,16 @@ class Computing:
         """A bag as it is stored, on the device."""
         return bag.to(self.place)
 
-    def room_gb(self, budget_gb: float) -> float:
+    def room_gb(self, budget_gb: float, jobs: int = 1) -> float:
         """How much of a budget in GiB bags may fill there: of a GPU at most half of what is free.
 
-        The other half is for what a step computes.
+        The other half is for what a step computes; jobs that begin together share both.
         """
         if self.place.type == "cpu":
             return budget_gb
+        torch.cuda.empty_cache()  # what an earlier fold has left counts as taken
         free, _ = torch.cuda.mem_get_info(self.place)
-        return min(budget_gb, free / 2 / GIB)
+        return min(budget_gb, free / 2 / jobs / GIB)
 
     def take(self, bag: Bag) -> Bag:
         """A bag as a model reads it, on the device.

@@ -18,16 +18,23 @@ AHEAD = 4  # bags under way: one is computed on, the others hide the latency of 
 class Reader:
     """Reads bags in threads, a few ahead of who asks.
 
-    A bag that was read stays where it is while the budget lasts, and is never put out: over cases
-    in random order, no other rule finds more of them there.
+    A bag that was read stays while the budget lasts, and is never put out: over cases in random
+    order, no other rule finds more of them there.
 
     Args:
-        read: gives the bag of a case, in memory or on a device.
+        read: gives the bag of a case.
         cache_gb: budget in GiB.
+        place: puts a bag that stays where it is computed on.
     """
 
-    def __init__(self, read: Callable[[Case], Bag], cache_gb: float = 0.0) -> None:
+    def __init__(
+        self,
+        read: Callable[[Case], Bag],
+        cache_gb: float = 0.0,
+        place: Callable[[Bag], Bag] = lambda bag: bag,
+    ) -> None:
         self._read = read
+        self._place = place
         self._kept: dict[str, Bag] = {}
         self._room = cache_gb * GIB
         self._threads = ThreadPoolExecutor(AHEAD, "bags")
@@ -57,5 +64,5 @@ class Reader:
         size = bag.features.nbytes + bag.coords.nbytes + bag.lattice.nbytes + bag.segment.nbytes
         if case.case_id not in self._kept and size <= self._room:
             self._room -= size
-            self._kept[case.case_id] = bag
+            self._kept[case.case_id] = bag = self._place(bag)
         return bag

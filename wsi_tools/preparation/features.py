@@ -19,7 +19,7 @@ from wsi_tools.store.requests import Request, fingerprint
 
 if TYPE_CHECKING:
     from wsi_tools.embedding.backbones import Backbone
-
+    from wsi_tools.embedding.pace import Pace
 
 NOT_OF_MARKERS = "--fast-downsample is for brightfield; markers are exact area means"
 
@@ -31,11 +31,21 @@ class Backbones:
         self._asked = asked
         self._weights = dict(asked.backbones)
         self._loaded: dict[str, Backbone] = {}
+        self._paces: dict[tuple[int, tuple[str, ...]], Pace] = {}
 
     def __getitem__(self, name: str) -> "Backbone":
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
+
+    def pace(self, backbones: Sequence["Backbone"], tile_px: int) -> "Pace":
+        """How these go about it together, the same for all slides."""
+        from wsi_tools.embedding.pace import Pace
+
+        key = tile_px, tuple(each.card.name for each in backbones)
+        if key not in self._paces:
+            self._paces[key] = Pace.of(backbones, tile_px, self._asked.batch_size)
+        return self._paces[key]
 
     def _load(self, name: str) -> "Backbone":
         import torch
@@ -108,6 +118,12 @@ class Stage:
         """What is complete by now."""
         return self.writer.store
 
+    @property
+    def tile_px(self) -> int:
+        """Side of the tiles as they are read."""
+        side: int = self.store.grid_attributes(self.key)["requested"]["tile_px"]
+        return side
+
     def warnings(self) -> tuple[str, ...]:
         """What a person should know: of the view, and of what was asked of it in vain."""
         in_vain = self.asked.fast_downsample and isinstance(self.view, MarkerView)
@@ -130,20 +146,23 @@ def embed_grid(stage: Stage, backbones: Backbones, report: Report) -> Embedded:
     columns = _columns(stage, [backbones[name] for name in wanted])
     if not columns:
         return Embedded(names, Spent())
-    spent = _filled(stage, columns, report)
+    pace = backbones.pace([backbone for backbone, _ in columns], stage.tile_px)
+    spent = _filled(stage, columns, pace, report)
     for backbone, column in columns:
         column.features.commit(_provenance(stage, backbone, spent))
     return Embedded(names, spent, stage.warnings())
 
 
-def _filled(stage: Stage, filling: Sequence[tuple["Backbone", Column]], report: Report) -> Spent:
+def _filled(
+    stage: Stage, filling: Sequence[tuple["Backbone", Column]], pace: "Pace", report: Report
+) -> Spent:
     backbones, columns = zip(*filling, strict=True)
     store, key, asked = stage.store, stage.key, stage.asked
     grid, valid = store.grid(key), store.valid(key)
     enough = grid.tissue >= stage.least_tissue
     found_bad = np.count_nonzero(enough & ~valid)  # by what this goes on from, or other backbones
     most = asked.max_bad_tiles * np.count_nonzero(enough) - found_bad
-    options = _options(stage, backbones, most)
+    options = _options(stage, backbones, pace, most)
     report("embed", 0, len(grid))
     try:
         wanted = enough & valid
@@ -225,11 +244,11 @@ def _request(stage: Stage, backbone: "Backbone") -> Request:
     }
 
 
-def _options(stage: Stage, backbones: Sequence["Backbone"], most_unread: float) -> EmbedOptions:
+def _options(
+    stage: Stage, backbones: Sequence["Backbone"], pace: "Pace", most_unread: float
+) -> EmbedOptions:
     from wsi_tools.embedding.backbones import resized_for
-    from wsi_tools.embedding.pace import Pace
 
-    pace = Pace.of(backbones, stage.asked.batch_size)
     return EmbedOptions(
         batch_size=max(1, pace.batch // stage.view.pictures),
         readers=stage.asked.readers or available_cores(),

@@ -60,14 +60,16 @@ class Compute:
     Attributes:
         device: see `wsi_tools.prediction.computing.Computing`.
         threads: of each fold.
-        cache_gb: memory for bags in GiB, of each fold.
+        cache_gb: memory for bags in GiB, of each fold, on the device.
         tensorboard: write event files too.
+        jobs: folds that are trained at a time, with means of their own each.
     """
 
     device: str = "auto"
     threads: int = 1
     cache_gb: float = 4.0
     tensorboard: bool = False
+    jobs: int = 1
 
 
 @dataclass(frozen=True)

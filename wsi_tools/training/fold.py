@@ -47,13 +47,11 @@ def train_fold(design: Design, fold: Fold, seed: int, folder: Path, report: Repo
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / STATE_NAME).is_file():
         load_state(folder / STATE_NAME, learning)
-    computing = learning.computing
+    computing, means = learning.computing, design.compute
+    room = computing.room_gb(means.cache_gb, means.jobs)
     with (
-        Reader(
-            lambda case: computing.placed(start.bag(case)),
-            computing.room_gb(design.compute.cache_gb),
-        ) as reader,
-        recorder(folder, tensorboard=design.compute.tensorboard) as keep,
+        Reader(start.bag, room, computing.placed) as reader,
+        recorder(folder, tensorboard=means.tensorboard) as keep,
     ):
         train = start.part(fold.train, reader)
         val = start.part(fold.val, reader) if fold.val else None

@@ -94,7 +94,7 @@ def test_a_batch_is_halved_until_it_fits_the_device(resnet50, tiles):
 
 def test_a_device_too_small_for_one_tile_is_named(resnet50, tiles):
     whole = load_backbone("resnet50", weights=resnet50[1])
-    with pytest.raises(UnavailableError, match="cpu: has no memory for one tile"):
+    with pytest.raises(UnavailableError, match="cpu: has no memory left for one tile"):
         replace(whole, module=SmallDevice(whole.module, most=0)).embed_pixels(tiles.numpy())
 
 

@@ -91,7 +91,7 @@ def test_the_time_of_reading_threads_is_told_apart_from_what_they_make_of_pixels
     ]  # fmt: skip
 
 
-def test_the_time_of_lanes_is_computing_or_waiting(photo):
+def test_lanes_that_have_nothing_to_compute_on_are_waiting(photo):
     slide, grid, _ = photo
 
     class Slow(MeanColour):
@@ -99,11 +99,28 @@ def test_the_time_of_lanes_is_computing_or_waiting(photo):
             time.sleep(0.02)
             return super().embed_pixels(pixels)
 
-    options = replace(OPTIONS, lanes=2)
-    spent = fill(slide, grid, [Column(Slow(), Rows())], wanted=np.ones(2500, bool),
-                 options=options, report=silent)  # fmt: skip
-    assert spent.computing >= 27 * 0.02  # batches
-    assert spent.computing + spent.waiting == pytest.approx(2 * spent.elapsed)
+    def filled(backbone, **how):
+        return fill(slide, grid, [Column(backbone, Rows())], wanted=np.ones(2500, bool),
+                    options=replace(OPTIONS, lanes=2, **how), report=silent)  # fmt: skip
+
+    busy = filled(Slow())
+    idle = filled(MeanColour(), develop=lambda pixels: (time.sleep(0.02), pixels)[1])
+    assert busy.computing >= 27 * 0.02  # batches
+    assert busy.waiting < busy.computing
+    assert idle.waiting > idle.computing
+
+
+def test_lanes_give_columns_that_are_not_as_far_their_own_rows(photo):
+    slide, grid, pixels = photo
+    left, right = Rows(), Rows()
+    columns = [Column(MeanColour(), left, done=2048), Column(MeanColour(), right, done=1024)]
+    fill(slide, grid, columns, wanted=np.ones(2500, bool), options=replace(OPTIONS, lanes=3),
+         report=silent)  # fmt: skip
+    tiles = pixels.reshape(50, 16, 50, 16, 3).swapaxes(1, 2).reshape(2500, 16, 16, 3)
+    for rows, done in ((left, 2048), (right, 1024)):
+        assert rows.chunks[0][0] == done
+        stored = np.concatenate([chunk for _, chunk in rows.chunks])
+        np.testing.assert_allclose(stored, tiles[done:].mean((1, 2)), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("tiles", "expected"), [(250, 3), (2500, 4)])

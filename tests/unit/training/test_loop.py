@@ -177,3 +177,20 @@ def test_bags_stay_in_memory_while_the_budget_lasts():
     assert sorted(read[:8]) == [str(k) for k in range(8)]
     assert sorted(read[8:]) == ["3", "4", "5", "6", "7"]
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+
+
+def test_only_bags_that_stay_are_put_where_they_are_computed_on():
+    placed = []
+
+    def place(bag):
+        placed.append(bag)
+        return bag
+
+    size = 10 * 3 * 4 + 2 * (10 * 2 * 8) + 10 * 8  # as above
+    with Reader(
+        lambda case: Bag.of_slide(FEATURES[int(case.case_id)]), 3 * size / 2**30, place
+    ) as reader:
+        for _ in range(2):
+            seen = list(reader.bags(part(CLASSES).cases))
+    assert len(placed) == 3
+    assert all(kept is bag for kept, bag in zip(placed, seen, strict=False))
