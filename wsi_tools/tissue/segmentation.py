@@ -16,6 +16,7 @@ from wsi_tools.tissue.geojson import Region
 from wsi_tools.tissue.mask import TissueMask
 from wsi_tools.tissue.options import PRESETS, TissueOptions
 from wsi_tools.tissue.picture import Picture, read_picture
+from wsi_tools.tissue.runs import Runs
 from wsi_tools.tissue.shapes import close_gaps, drop_small_pieces, fill_small_holes
 from wsi_tools.tissue.stain import Absorbance, is_foreign
 from wsi_tools.tissue.thresholds import Foreground
@@ -84,9 +85,9 @@ def segment(
     else:
         look, segmenters = _look_at_colours(slide, options), SEGMENTERS
     found: Foreground = segmenters[look.method](look.picture.pixels, options)
-    mask = found.mask if found.final else _tidied(found, look.picture, options)
-    scale = look.picture.scale
-    whole = outlines(mask, scale)
+    runs = Runs.of(found.mask) if found.final else _tidied(found, look.picture, options)
+    mask, scale = runs.mask, look.picture.scale
+    whole = outlines(runs, scale)
     area = _cut(whole, slide.info.bounds, roi, exclude)
     return TissueMask(
         outlines=area,
@@ -141,11 +142,11 @@ def _known(nucleus: int | None, info: "SlideInfo") -> int:
     return nucleus
 
 
-def _tidied(found: Foreground, picture: Picture, options: TissueOptions) -> Mask:
+def _tidied(found: Foreground, picture: Picture, options: TissueOptions) -> Runs:
     """Take ink out before gaps are closed, lest it bridge them, and after, lest it be bridged."""
     clean = ~_foreign(found, picture, options)
     closed = close_gaps(found.mask & clean, options.close_um, picture.mpp) & clean
-    filled = fill_small_holes(closed, options.min_hole_area_um2, picture.mpp)
+    filled = fill_small_holes(Runs.of(closed), options.min_hole_area_um2, picture.mpp)
     return drop_small_pieces(filled, options.min_area_um2, picture.mpp)
 
 

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from wsi_tools.tissue.shapes import close_gaps, drop_small_pieces, fill_small_holes
+from wsi_tools.tissue import shapes
+from wsi_tools.tissue.runs import Runs
+from wsi_tools.tissue.shapes import close_gaps
 
 MPP = (8.0, 8.0)
 PIXEL_UM2 = 64
@@ -15,6 +17,14 @@ masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
 def blank() -> np.ndarray:
     return np.zeros((40, 40), bool)
+
+
+def drop_small_pieces(mask, area_um2, mpp):
+    return shapes.drop_small_pieces(Runs.of(mask), area_um2, mpp).mask
+
+
+def fill_small_holes(mask, area_um2, mpp):
+    return shapes.fill_small_holes(Runs.of(mask), area_um2, mpp).mask
 
 
 def test_pieces_are_kept_from_their_area_in_square_micrometres():
