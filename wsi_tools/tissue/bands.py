@@ -15,7 +15,7 @@ __all__ = ["MOST_THREADS", "band_by_band", "in_threads"]
 Share = TypeVar("Share")
 Found = TypeVar("Found")
 
-BAND_PX = 2**17  # half a megabyte of float32
+BAND_PX = 2**15  # 128 KB of float32
 MOST_THREADS = 4  # other slides are at work beside this one
 
 
