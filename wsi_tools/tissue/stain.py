@@ -6,7 +6,7 @@ transmitted light microscopy", Cytometry 39 (2000) 275.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ GLASS_TINT = 30  # grey levels between the channels; old mounting media are this
 SAMPLE_PX = 250_000
 TOUCHING = 1e-5  # saturation off a limit of hue that rounding may make
 UNIT = 2**13  # of optical density; three channels without light have 59,000 of it
+BLAS_COLUMNS = 2**13  # of a matrix of so few rows OpenBLAS gives more to threads of its own
 OPAQUE_DENSITY = 0.05  # 11 % of the light: paler colours are too close to glass to have a hue
 
 
@@ -55,8 +56,8 @@ class Absorbance:
         """
         levels = planes(self.picture[rows])
         densities = np.empty(levels.shape, np.uint16)
-        for level, table, density in zip(levels, self._tables, densities, strict=True):
-            cv2.LUT(level, table, density)
+        for level, white, density in zip(levels, self.glass, densities, strict=True):
+            cv2.LUT(level, _table(white), density)
         return densities
 
     def density(self, rows: slice) -> Plane:
@@ -73,13 +74,12 @@ class Absorbance:
         band_by_band(denser.shape, compare)
         return denser
 
-    @cached_property
-    def _tables(self) -> tuple[Densities, ...]:
-        levels = np.arange(256)
-        densities = [
-            -np.log10((np.minimum(levels, white) + 1) / (white + 1)) for white in self.glass
-        ]
-        return tuple(np.rint(each * UNIT).astype(np.uint16) for each in densities)
+
+@cache
+def _table(white: int) -> Densities:
+    """The optical density of each of 256 levels where glass has the level `white`, in `UNIT`."""
+    light = (np.minimum(np.arange(256), white) + 1) / (white + 1)
+    return np.rint(-np.log10(light) * UNIT).astype(np.uint16)
 
 
 def _is_denser(channels: Densities, than: float) -> Mask:
@@ -134,35 +134,44 @@ def judged(absorbance: Absorbance, stain: StainColour) -> tuple[Mask, Mask]:
         bool (h, w) each: opaque, and foreign.
     """
     opaque, foreign = (np.empty(absorbance.picture.shape[:2], bool) for _ in range(2))
-    projections = _projections(stain)
 
     def judge(rows: slice) -> None:
         channels = absorbance.channels(rows)
         there = opaque[rows] = foreign[rows] = _is_denser(channels, OPAQUE_DENSITY)
         if there.any():
             of_those = np.array([channel[there] for channel in channels], np.float32)
-            foreign[rows][there] = ~_has_colour(projections @ of_those, stain)
+            foreign[rows][there] = ~_has_colour(of_those, stain)
 
     band_by_band(opaque.shape, judge)
     return opaque, foreign
 
 
-def _has_colour(projected: Plane, stain: StainColour) -> Mask:
-    """Whether pixels have the colour of a stain, from what `_projections` gave; bool (n,)."""
-    density, along, across, past, short, red_past = projected
-    chroma2 = along * along
-    chroma2 += across * across
+def _has_colour(channels: Plane, stain: StainColour) -> Mask:
+    """Whether pixels have the colour of a stain, from their channels (3, n) in `UNIT`; bool (n,)."""
+    density, along, across, past, short, red_past = _projected(channels, stain)
+    chroma2 = along * along + across * across
     lowest, highest = stain.hue_deg
     stained = _between(past, short, highest - lowest) & (density <= stain.max_density)
     stained &= chroma2 >= np.square(np.float32(stain.min_saturation) * density)
     deep = chroma2 > stain.max_red_chroma**2
     if deep.any():
         stained &= ~(deep & _between(red_past, short, highest - stain.red_hue_deg))
-    return np.asarray(stained)
+    return stained
 
 
+def _projected(channels: Plane, stain: StainColour) -> Plane:
+    """What `_projections` makes of channels (3, n), by this thread alone; (6, n)."""
+    projections = _projections(stain)
+    found = np.empty((len(projections), channels.shape[1]), np.float32)
+    for first in range(0, channels.shape[1], BLAS_COLUMNS):
+        some = slice(first, first + BLAS_COLUMNS)
+        np.matmul(projections, channels[:, some], out=found[:, some])
+    return found
+
+
+@cache
 def _projections(stain: StainColour) -> Plane:
-    """What channels of absorbance, in `UNIT`, are multiplied by; float32 (6, 3).
+    """What channels of absorbance are multiplied by; float32 (6, 3).
 
     The first three rows give density, and hue and saturation as a vector that is not yet divided by
     it: (red ÷ density − 1, (green − blue) ÷ √3 ÷ density). The others are positive where the hue is
@@ -171,7 +180,6 @@ def _projections(stain: StainColour) -> Plane:
     """
     density = np.full(3, 1 / 3)
     along, across = np.eye(3)[0] - density, np.array([0, 1, -1]) / np.sqrt(3)
-
     past, short, red_past = (
         across * np.cos(hue) - along * np.sin(hue)
         for hue in np.radians([*stain.hue_deg, stain.red_hue_deg])
