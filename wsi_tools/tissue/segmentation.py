@@ -112,9 +112,8 @@ def _look_at_colours(slide: "Slide", options: TissueOptions) -> _Look:
     method = "otsu" if options.method == "auto" else options.method
     _refuse_other_kind(slide.info, method, SEGMENTERS, MULTIPLEX_SEGMENTERS)
     by_colour = method != "otsu"  # of which JPEG keeps half the resolution
-    picture, foreign = read_picture(slide, options.seg_mpp, fine=by_colour), None
-    if options.stain is not None:
-        picture, foreign = look_closer(slide, picture, options.stain)
+    picture = read_picture(slide, options.seg_mpp, fine=by_colour)
+    foreign = None if options.stain is None else look_closer(slide, picture, options.stain)
     return _Look(method, picture, picture.pixels, foreign)
 
 

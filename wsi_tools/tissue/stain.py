@@ -48,6 +48,12 @@ class Absorbance:
         """Measure a picture, uint8 (h, w, 3), against its own glass."""
         return cls(picture, glass_colour(picture))
 
+    def glanced_at(self, step: int) -> "Absorbance":
+        """The same of every so many pixels along each axis."""
+        height, width = (-(-side // step) for side in self.picture.shape[:2])
+        grid = cv2.resize(self.picture, (width, height), interpolation=cv2.INTER_NEAREST)
+        return Absorbance(grid, self.glass)
+
     def channels(self, rows: slice) -> Densities:
         """Optical density of red, green and blue, −log10(I / glass); 0 where brighter than glass.
 
@@ -79,7 +85,7 @@ class Absorbance:
 def _table(white: int) -> Densities:
     """The optical density of each of 256 levels where glass has the level `white`, in `UNIT`."""
     light = (np.minimum(np.arange(256), white) + 1) / (white + 1)
-    return np.rint(-np.log10(light) * UNIT).astype(np.uint16)
+    return np.asarray(np.rint(-np.log10(light) * UNIT), np.uint16)
 
 
 def _is_denser(channels: Densities, than: float) -> Mask:
@@ -147,7 +153,7 @@ def judged(absorbance: Absorbance, stain: StainColour) -> tuple[Mask, Mask]:
 
 
 def _has_colour(channels: Plane, stain: StainColour) -> Mask:
-    """Whether pixels have the colour of a stain, from their channels (3, n) in `UNIT`; bool (n,)."""
+    """Whether pixels have the colour of a stain, from their channels (3, n); bool (n,)."""
     density, along, across, past, short, red_past = _projected(channels, stain)
     chroma2 = along * along + across * across
     lowest, highest = stain.hue_deg
@@ -156,7 +162,7 @@ def _has_colour(channels: Plane, stain: StainColour) -> Mask:
     deep = chroma2 > stain.max_red_chroma**2
     if deep.any():
         stained &= ~(deep & _between(red_past, short, highest - stain.red_hue_deg))
-    return stained
+    return np.asarray(stained)
 
 
 def _projected(channels: Plane, stain: StainColour) -> Plane:

@@ -69,24 +69,26 @@ def section() -> np.ndarray:
 def test_a_slide_without_ink_is_looked_at_once(slide_of, decoded):
     with open_slide(slide_of(section())) as slide:
         picture = read_picture(slide, MPP)
+        before = picture.pixels.copy()
         decoded.clear()
-        closer, foreign = look_closer(slide, picture, HE)
+        foreign = look_closer(slide, picture, HE)
     assert (picture.level, picture.finer) == (2, 1)
-    assert closer is picture
+    assert np.array_equal(picture.pixels, before)
     assert not foreign.any()
     assert not decoded
 
 
 def test_a_rim_that_has_lost_the_colour_of_ink_is_ink_at_the_finer_level(slide_of):
     pixels = section()
-    pixels[100:1400, 702:705] = INK  # of 8 µm the whole of one pixel and half of the next
+    pixels[100:1400, 703:707] = INK  # of 8 µm half of a pixel, the next, and half of the last
     with open_slide(slide_of(pixels)) as slide:
         picture = read_picture(slide, MPP)
-        _, at_first = judged(Absorbance.of(picture.pixels), HE)
-        closer, foreign = look_closer(slide, picture, HE)
-    assert at_first[110:640, 351:353].mean(axis=0).tolist() == [1, 0]
-    assert foreign[110:640, 351:353].mean(axis=0).tolist() == [1, 1]
-    assert np.array_equal(closer.pixels[:, :250], picture.pixels[:, :250])
+        before = picture.pixels.copy()
+        foreign = look_closer(slide, picture, HE)
+    _, at_first = judged(Absorbance.of(before), HE)
+    assert at_first[110:640, 351:354].mean(axis=0).tolist() == [0, 1, 1]
+    assert foreign[110:640, 351:354].mean(axis=0).tolist() == [1, 1, 1]
+    assert np.array_equal(picture.pixels[:, :250], before[:, :250])
 
 
 def test_the_finer_level_is_read_only_about_ink_and_each_tile_once(slide_of, decoded):
@@ -111,11 +113,21 @@ def test_a_stroke_over_tissue_and_glass_is_no_tissue(slide_of):
     assert tissue.mask[150:250, 150:600].all()
 
 
-def test_the_picture_that_was_read_is_left_as_it_was(slide_of):
+def test_stray_pixels_of_another_colour_are_no_ink(slide_of):
     pixels = section()
-    pixels[600:606, 300:1200] = INK
+    pixels[300:1200:200, 300:1200:200] = INK
     with open_slide(slide_of(pixels)) as slide:
         picture = read_picture(slide, MPP)
+        assert not look_closer(slide, picture, HE).any()
+
+
+def test_where_no_level_is_finer_ink_is_judged_in_the_picture(slide_of):
+    pixels = section()
+    pixels[600:612, 300:1200] = INK
+    with open_slide(slide_of(pixels)) as slide:
+        picture = read_picture(slide, 2 * MPP)
         before = picture.pixels.copy()
-        look_closer(slide, picture, HE)
+        foreign = look_closer(slide, picture, HE)
+    assert picture.finer is None
     assert np.array_equal(picture.pixels, before)
+    assert foreign[151:152, 80:290].all()
