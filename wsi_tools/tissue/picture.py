@@ -154,8 +154,10 @@ def _block(scale: tuple[float, float], downsample: float, channels: int) -> tupl
     return width, height
 
 
-def _spans(length: int, step: int) -> Iterator[slice]:
-    edges = [min(index * step, length) for index in range(ceil(length / step) + 1)]
+def _spans(length: int, most: int) -> Iterator[slice]:
+    """Part a length evenly, so that threads have as much to do as one another."""
+    count = ceil(length / most)
+    edges = [length * part // count for part in range(count + 1)]
     return (slice(start, stop) for start, stop in pairwise(edges))
 
 

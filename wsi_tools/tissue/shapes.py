@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_tools.tissue.bands import band_by_band
 from wsi_tools.tissue.runs import Runs
 
 __all__ = ["close_gaps", "drop_small_pieces", "fill_small_holes"]
@@ -19,15 +20,21 @@ def close_gaps(mask: Mask, radius_um: float, mpp: Pair) -> Mask:
         mask: bool (h, w).
         radius_um: radius of the disk; nothing is done where it is under half a pixel.
         mpp: (x, y) micrometres per pixel of the mask.
-
-    Returns:
-        bool (h, w), a view into a larger one.
     """
     x, y = (round(radius_um / each) for each in mpp)
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * x + 1, 2 * y + 1))
-    framed = cv2.copyMakeBorder(mask.view(np.uint8), y, y, x, x, cv2.BORDER_CONSTANT)
-    closed = cv2.morphologyEx(framed, cv2.MORPH_CLOSE, disk)  # OpenCV would repeat the border
-    return np.asarray(closed[y : y + mask.shape[0], x : x + mask.shape[1]]).view(bool)
+    closed = np.empty(mask.shape, bool)
+
+    def close(rows: slice) -> None:
+        reach = slice(max(rows.start - 2 * y, 0), rows.stop + 2 * y)  # of both steps
+        # a frame, else OpenCV repeats the border
+        framed = cv2.copyMakeBorder(mask[reach].view(np.uint8), y, y, x, x, cv2.BORDER_CONSTANT)
+        whole = cv2.morphologyEx(framed, cv2.MORPH_CLOSE, disk)
+        first = y + rows.start - reach.start
+        closed[rows] = whole[first : first + rows.stop - rows.start, x : x + mask.shape[1]]
+
+    band_by_band(mask.shape, close)
+    return closed
 
 
 def fill_small_holes(tissue: Runs, area_um2: float, mpp: Pair) -> Runs:
