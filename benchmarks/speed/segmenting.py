@@ -1,7 +1,8 @@
 """The row of segmentation: a whole large slide, beside CLAM's recipe in OpenSlide and OpenCV.
 
 Both sides read, threshold, close, drop what is small and give outlines with holes in level-0
-pixels; neither writes a file. Ours marks ink besides, at twice the resolution that CLAM reads.
+pixels; neither writes a file. Both read the same level; ours looks for ink besides, and reads a
+finer level where there may be some.
 """
 
 from collections import defaultdict

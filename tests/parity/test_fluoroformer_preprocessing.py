@@ -44,7 +44,7 @@ def slide(case, tmp_path):
 
 def test_thumbnail_mask_patch_order_and_planes_are_those_of_the_release(case, slide):
     side = case.config["ps"]
-    case.agree("mif_thumb", torch.from_numpy(read_picture(slide, float(side)).pixels))
+    case.agree("mif_thumb", torch.from_numpy(read_picture(slide, float(side), fine=True).pixels))
     options = TissueOptions(
         RECIPE.tissue_method, float(side), min_area_um2=0, min_hole_area_um2=0, close_um=0
     )

@@ -7,8 +7,10 @@ first (Ventana, Leica, Trestle) and what is stored in strips is left to the othe
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,8 +31,27 @@ __all__ = ["TiffReader"]
 CODECS = ("NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "JPEG", "WEBP", "APERIO_JP2000_RGB")
 
 
+@dataclass
+class _Shared:
+    """An open file, closed when the last of those that read it is."""
+
+    tiff: Any
+    readers: int = 1
+    lock: Lock = field(default_factory=Lock)
+
+    def join(self) -> None:
+        with self.lock:
+            self.readers += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.readers -= 1
+            if not self.readers:
+                self.tiff.close()
+
+
 class TiffReader:
-    """A tiled brightfield TIFF; handles made from one another share the decoded tiles.
+    """A tiled brightfield TIFF; handles made from one another share the file and decoded tiles.
 
     Where every level is of JPEG tiles, it may be decoded at a half, a quarter or an eighth.
 
@@ -40,18 +61,15 @@ class TiffReader:
 
     failures: ClassVar[tuple[type[Exception], ...]] = (*DECODING_FAILURES, OpenSlideError)
 
-    def __init__(
-        self, path: Path, facts: Facts | None = None, cache: PieceCache | None = None
-    ) -> None:
-        self._path, self._shrink = path, 1
-        self._cache = cache or PieceCache()
-        self._tiff = tifffile.TiffFile(path)
+    def __init__(self, path: Path, facts: Facts | None = None) -> None:
+        self._path, self._cache = path, PieceCache()
+        self._file = _Shared(tifffile.TiffFile(path))
         try:
-            self.facts = self._whole = facts or _facts(path, self._tiff)
-            pages = _pages(self._tiff, self.facts.sizes)
+            self.facts = self._whole = facts or _facts(path, self._file.tiff)
+            pages = _pages(self._file.tiff, self.facts.sizes)
             self._levels = [colour_plane(page) for page in pages]
         except self.failures:
-            self._tiff.close()
+            self._file.leave()
             raise
 
     def read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
@@ -59,9 +77,9 @@ class TiffReader:
         return read_colours(self._levels[level], (x, y, width, height), self._cache)
 
     def reopen(self) -> "TiffReader":
-        """Open the file once more."""
-        again = TiffReader(self._path, self._whole, self._cache)
-        return again if self._shrink == 1 else again._decode_at(self._shrink)
+        """Give another handle on the open file: what is read has its place named with it."""
+        self._file.join()
+        return copy(self)
 
     def shrinks(self, factor: int) -> bool:
         """Whether the tiles of every level can be decoded at so many times less."""
@@ -76,12 +94,11 @@ class TiffReader:
         self._levels = [level for level in levels if level is not None]
         sizes = (tuple(-(-side // shrink) for side in size) for size in self._whole.sizes)
         self.facts = replace(self._whole, sizes=tuple((width, height) for width, height in sizes))
-        self._shrink = shrink
         return self
 
     def close(self) -> None:
-        """Close the file."""
-        self._tiff.close()
+        """Close the file, unless another handle reads it."""
+        self._file.leave()
 
 
 def _facts(path: Path, tiff: Any) -> Facts:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from wsi_tools.tissue.runs import Runs
 
 __all__ = ["Rings", "rings"]
 
@@ -37,12 +38,11 @@ class Rings:
     of_piece: Ints
 
 
-def rings(mask: NDArray[np.bool_]) -> Rings:
-    """Trace the boundary of a mask, bool (h, w), between its pixels."""
-    framed = np.pad(mask.view(np.uint8), 1)
-    sides = _Sides.of(framed)
+def rings(tissue: Runs) -> Rings:
+    """Trace the boundary of a mask between its pixels."""
+    sides = _Sides.of(tissue)
     number, ring = _Walk.along(sides).parted().ordered  # (n,) each
-    rank, of_piece = _ranked(sides, number, ring, framed)
+    rank, of_piece = _ranked(sides, number, ring)
     order = np.argsort(rank[ring], kind="stable")
     walked, of_side = number[order], rank[ring[order]]
     ends = [(sides.x[walked], y[walked]) for y in (sides.tail_y, sides.head_y)]
@@ -50,18 +50,14 @@ def rings(mask: NDArray[np.bool_]) -> Rings:
     return Rings(xy, np.repeat(of_side, 2), of_piece)
 
 
-def _ranked(
-    sides: "_Sides", number: Ints, ring: Ints, framed: NDArray[np.uint8]
-) -> tuple[Ints, Ints]:
+def _ranked(sides: "_Sides", number: Ints, ring: Ints) -> tuple[Ints, Ints]:
     """The place of each ring among all, and the piece of each in that order."""
-    _, labels = cv2.connectedComponents(framed, connectivity=4)
     first = np.flatnonzero(np.diff(ring, prepend=-1))
-    piece = labels.ravel()[sides.tissue_at[number[first]]]
     area = np.bincount(ring, (sides.x * (sides.head_y - sides.tail_y))[number])
-    key = 2 * piece + (area < 0)  # holes are walked the other way round
+    key = 2 * sides.piece[number[first]] + (area < 0)  # holes are walked the other way round
     rank = np.empty(len(key), np.intp)
     rank[np.argsort(key)] = np.arange(len(key))
-    return rank, np.sort(key) // 2 - 1
+    return rank, np.sort(key) // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,37 +68,30 @@ class _Sides:
         x: of each, pixels from the left.
         tail_y: where it begins, pixels from the top.
         head_y: where it ends; above the tail if the tissue lies at larger x.
-        tissue_at: a pixel of tissue beside it, as an index into the flat framed mask.
+        piece: the piece of tissue that it bounds.
     """
 
     x: Ints
     tail_y: Ints
     head_y: Ints
-    tissue_at: Ints
+    piece: Ints
 
     @classmethod
-    def of(cls, framed: NDArray[np.uint8]) -> "_Sides":
-        """Find the sides in a mask with a frame of nothing, one pixel wide."""
-        flat, width = framed.ravel(), framed.shape[1]
-        right = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # the pixel right of each bit of a side
-        tops, bottoms = (
-            _by_columns(right[_differs(flat, right, step)], width) for step in (-width, width)
-        )
-        y, x = np.divmod(tops, width)
-        lowest = bottoms // width + 1
-        upward = flat[tops] == 1
+    def of(cls, tissue: Runs) -> "_Sides":
+        """Find the sides: what bounds runs, in rows one below another, on the same side of each."""
+        height, width = tissue.shape
+        at_start = np.arange(2 * len(tissue.start)) < len(tissue.start)
+        x = np.concatenate([tissue.start, tissue.end]) - np.tile(tissue.row * width, 2)
+        bits = x * (height + 1) + np.tile(tissue.row, 2)  # down the columns, from the left
+        order = np.argsort(bits)
+        upward = at_start[order]
+        goes_on = (np.diff(bits[order]) == 1) & (upward[1:] == upward[:-1])
+        tops = np.flatnonzero(np.concatenate([[True], ~goes_on])) if len(order) else order
+        first, length = order[tops], np.diff(tops, append=len(order))
+        x, y = np.divmod(bits[first], height + 1)
+        lowest, upward = y + length, at_start[first]
         tail, head = np.where(upward, lowest, y), np.where(upward, y, lowest)
-        return cls(x - 1, tail - 1, head - 1, np.where(upward, tops, tops - 1))
-
-
-def _differs(flat: NDArray[np.uint8], right: Ints, step: int) -> NDArray[np.bool_]:
-    """Whether the two pixels beside a bit of a side differ from the next two."""
-    differs = (flat[right] != flat[right + step]) | (flat[right - 1] != flat[right - 1 + step])
-    return np.asarray(differs)
-
-
-def _by_columns(pixels: Ints, width: int) -> Ints:
-    return pixels[np.argsort(pixels % width, kind="stable")]
+        return cls(x, tail, head, np.tile(tissue.piece, 2)[first])
 
 
 @dataclass(frozen=True, eq=False)

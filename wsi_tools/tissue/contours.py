@@ -11,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from wsi_tools.tissue.boundary import rings
+from wsi_tools.tissue.runs import Runs
 
 __all__ = ["only_polygons", "outlines", "rasterised"]
 
@@ -18,20 +19,20 @@ Mask = NDArray[np.uint8]
 Pair = tuple[float, float]
 
 
-def outlines(mask: NDArray[np.bool_], scale: Pair) -> shapely.MultiPolygon:
+def outlines(tissue: Runs, scale: Pair) -> shapely.MultiPolygon:
     """Trace a mask along its pixel edges.
 
     Args:
-        mask: bool (h, w).
+        tissue: the runs of the mask.
         scale: (x, y) level-0 pixels per pixel of the mask.
 
     Returns:
         Valid polygons in level-0 pixels, holes as interiors; pixels that touch only at a corner
         belong to two polygons.
     """
-    if not mask.any():
+    if not len(tissue.start):
         return shapely.MultiPolygon()
-    found = rings(mask)
+    found = rings(tissue)
     lines = shapely.linearrings(found.xy * scale, indices=found.of_corner)
     return shapely.MultiPolygon(list(shapely.polygons(lines, indices=found.of_piece)))
 

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from wsi_tools.errors import SlideError
 from wsi_tools.registry import Registry
+from wsi_tools.tissue.closer import look_closer
 from wsi_tools.tissue.contours import only_polygons, outlines, rasterised
 from wsi_tools.tissue.fluorescence import brightest, grey, nuclear_channel
 from wsi_tools.tissue.geojson import Region
 from wsi_tools.tissue.mask import TissueMask
 from wsi_tools.tissue.options import PRESETS, TissueOptions
 from wsi_tools.tissue.picture import Picture, read_picture
+from wsi_tools.tissue.runs import Runs
 from wsi_tools.tissue.shapes import close_gaps, drop_small_pieces, fill_small_holes
-from wsi_tools.tissue.stain import Absorbance, is_foreign
 from wsi_tools.tissue.thresholds import Foreground
 
 if TYPE_CHECKING:
@@ -51,11 +52,19 @@ MULTIPLEX_SEGMENTERS = Registry(
 
 @dataclass(frozen=True)
 class _Look:
-    """A slide as it was looked at: how, in which picture, and what a person is shown of it."""
+    """A slide as it was looked at.
+
+    Attributes:
+        method: how.
+        picture: in which picture.
+        thumbnail: what a person is shown of it.
+        foreign: bool (h, w), what is no tissue by its colour; None where colour says nothing.
+    """
 
     method: str
     picture: Picture
     thumbnail: NDArray[np.uint8]
+    foreign: Mask | None = None
 
 
 def segment(
@@ -84,9 +93,9 @@ def segment(
     else:
         look, segmenters = _look_at_colours(slide, options), SEGMENTERS
     found: Foreground = segmenters[look.method](look.picture.pixels, options)
-    mask = found.mask if found.final else _tidied(found, look.picture, options)
-    scale = look.picture.scale
-    whole = outlines(mask, scale)
+    runs = Runs.of(found.mask) if found.final else _tidied(found, look, options)
+    mask, scale = runs.mask, look.picture.scale
+    whole = outlines(runs, scale)
     area = _cut(whole, slide.info.bounds, roi, exclude)
     return TissueMask(
         outlines=area,
@@ -102,8 +111,10 @@ def segment(
 def _look_at_colours(slide: "Slide", options: TissueOptions) -> _Look:
     method = "otsu" if options.method == "auto" else options.method
     _refuse_other_kind(slide.info, method, SEGMENTERS, MULTIPLEX_SEGMENTERS)
-    picture = read_picture(slide, options.seg_mpp)
-    return _Look(method, picture, picture.pixels)
+    by_colour = method != "otsu"  # of which JPEG keeps half the resolution
+    picture = read_picture(slide, options.seg_mpp, fine=by_colour)
+    foreign = None if options.stain is None else look_closer(slide, picture, options.stain)
+    return _Look(method, picture, picture.pixels, foreign)
 
 
 def _look_at_channels(slide: "Slide", options: TissueOptions) -> _Look:
@@ -113,9 +124,9 @@ def _look_at_channels(slide: "Slide", options: TissueOptions) -> _Look:
     _refuse_other_kind(slide.info, method, MULTIPLEX_SEGMENTERS, SEGMENTERS)
     if method == "nuclear":
         with slide.only([_known(nucleus, slide.info)]) as alone:
-            picture = read_picture(alone, options.seg_mpp)
+            picture = read_picture(alone, options.seg_mpp, fine=True)
         return _Look(method, picture, grey(picture.pixels[..., 0]))
-    picture = read_picture(slide, options.seg_mpp)
+    picture = read_picture(slide, options.seg_mpp, fine=True)
     shown = brightest(picture.pixels) if nucleus is None else nucleus
     return _Look(method, picture, grey(picture.pixels[..., shown]))
 
@@ -141,18 +152,13 @@ def _known(nucleus: int | None, info: "SlideInfo") -> int:
     return nucleus
 
 
-def _tidied(found: Foreground, picture: Picture, options: TissueOptions) -> Mask:
+def _tidied(found: Foreground, look: _Look, options: TissueOptions) -> Runs:
     """Take ink out before gaps are closed, lest it bridge them, and after, lest it be bridged."""
-    clean = ~_foreign(found, picture, options)
-    closed = close_gaps(found.mask & clean, options.close_um, picture.mpp) & clean
-    filled = fill_small_holes(closed, options.min_hole_area_um2, picture.mpp)
-    return drop_small_pieces(filled, options.min_area_um2, picture.mpp)
-
-
-def _foreign(found: Foreground, picture: Picture, options: TissueOptions) -> Mask:
-    if options.stain is None:
-        return np.zeros(picture.pixels.shape[:2], bool)
-    return is_foreign(found.absorbance or Absorbance.of(picture.pixels), options.stain)
+    mpp = look.picture.mpp
+    clean = True if look.foreign is None else ~look.foreign
+    closed = close_gaps(found.mask & clean, options.close_um, mpp) & clean
+    filled = fill_small_holes(Runs.of(closed), options.min_hole_area_um2, mpp)
+    return drop_small_pieces(filled, options.min_area_um2, mpp)
 
 
 def _cut(

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_tools.tissue.bands import band_by_band
 from wsi_tools.tissue.options import TissueOptions
-from wsi_tools.tissue.stain import Absorbance
+from wsi_tools.tissue.stain import Absorbance, asked_rows
 
 __all__ = ["Foreground", "entropy", "hsv", "otsu", "whole"]
 
@@ -31,13 +30,11 @@ class Foreground:
         mask: bool (h, w), True where there is tissue.
         measured: the numbers the method found, ready for JSON.
         final: nothing is closed, filled or dropped afterwards.
-        absorbance: of the picture, where the method has found what glass is.
     """
 
     mask: NDArray[np.bool_]
     measured: Mapping[str, Any] = field(default_factory=dict)
     final: bool = False
-    absorbance: Absorbance | None = None
 
 
 def otsu(picture: Pixels, options: TissueOptions) -> Foreground:
@@ -46,24 +43,19 @@ def otsu(picture: Pixels, options: TissueOptions) -> Foreground:
     The logarithm gives a pale section the same weight as a dark one: glass, at a hundredth, is as
     far from pale tissue as pale tissue is from dense nuclei. A picture without glass, or without
     tissue, has no two classes to divide; the threshold then stays between what glass never reaches
-    and what glass never exceeds.
+    and what glass never exceeds. Of a large picture a quarter of a million pixels are asked.
     """
     absorbance = Absorbance.of(picture)
-    found = _otsu_of_density(absorbance.density)
+    found = _otsu_of_density(absorbance.density(asked_rows(picture)))
     threshold = min(max(found, SURELY_GLASS), SURELY_TISSUE)
     measured = {"glass": list(absorbance.glass), "otsu": found, "threshold": threshold}
-    return Foreground(absorbance.density > threshold, measured, absorbance=absorbance)
+    return Foreground(absorbance.denser(threshold), measured)
 
 
 def _otsu_of_density(density: NDArray[np.float32]) -> float:
-    grey = np.empty(density.shape, np.uint8)
     decades = np.log10(DENSEST / FAINTEST)
-
-    def measure(rows: slice) -> None:
-        held = np.maximum(density[rows], np.float32(FAINTEST))  # beyond DENSEST all is 255
-        cv2.convertScaleAbs(np.log10(held / np.float32(FAINTEST)), grey[rows], 255 / decades)
-
-    band_by_band(density.shape, measure)
+    held = np.maximum(density, np.float32(FAINTEST))  # beyond DENSEST all is 255
+    grey = cv2.convertScaleAbs(np.log10(held / np.float32(FAINTEST)), None, 255 / decades)
     return float(FAINTEST * 10 ** (_otsu(grey) / 255 * decades))
 
 

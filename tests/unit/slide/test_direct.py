@@ -71,6 +71,18 @@ def test_rows_of_tiles_decode_each_tile_once_through_any_number_of_handles(test_
     assert set(decoded.values()) == {1}
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_file_is_closed_with_the_last_of_its_handles(test_data, order):
+    slide = open_slide(test_data / "slides/cmu-1-small-region.svs", reader="tiff")
+    handles = slide, slide.reopen()
+    file = slide._reader._file.tiff.filehandle
+    handles[order[0]].close()
+    assert handles[order[1]].read(700, 900, 50, 40, 0).shape == (40, 50, 3)
+    assert not file.closed
+    handles[order[1]].close()
+    assert file.closed
+
+
 def test_threads_read_the_same_pixels_as_one(test_data):
     path = test_data / "slides/cmu-1-small-region.svs"
     boxes = [(x, y, 300, 300, 0) for y in range(0, 2600, 300) for x in range(0, 1900, 300)]

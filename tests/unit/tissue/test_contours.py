@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from wsi_tools.tissue.contours import only_polygons, outlines, rasterised
+from wsi_tools.tissue.runs import Runs
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 scales = st.tuples(st.floats(0.5, 64), st.floats(0.5, 64))
@@ -17,12 +18,12 @@ def mask_of(*rows: str) -> np.ndarray:
 
 @given(masks, scales)
 def test_a_mask_drawn_from_its_outlines_is_the_mask(mask, scale):
-    assert np.array_equal(rasterised(outlines(mask, scale), mask.shape, scale), mask)
+    assert np.array_equal(rasterised(outlines(Runs.of(mask), scale), mask.shape, scale), mask)
 
 
 @given(masks, scales)
 def test_outlines_are_valid_and_hold_the_area_of_the_pixels(mask, scale):
-    area = outlines(mask, scale)
+    area = outlines(Runs.of(mask), scale)
     assert area.is_valid
     assert area.area == pytest.approx(mask.sum() * scale[0] * scale[1])
 
@@ -32,7 +33,7 @@ def test_a_piece_is_what_hangs_together_by_sides(mask):
     squares = [shapely.box(x, y, x + 1, y + 1) for y, x in np.argwhere(mask)]
     joined = shapely.get_parts(shapely.union_all(squares))
     expected = shapely.normalize(shapely.MultiPolygon(list(joined)))
-    found = shapely.normalize(outlines(mask, (1.0, 1.0)))
+    found = shapely.normalize(outlines(Runs.of(mask), (1.0, 1.0)))
     assert len(found.geoms) == len(expected.geoms)
     assert shapely.get_num_interior_rings(found.geoms).tolist() == (
         shapely.get_num_interior_rings(expected.geoms).tolist()
@@ -41,34 +42,34 @@ def test_a_piece_is_what_hangs_together_by_sides(mask):
 
 
 def test_outlines_run_along_pixel_edges_in_level_0_pixels():
-    area = outlines(mask_of("....", ".XX.", "...."), (10.0, 20.0))
+    area = outlines(Runs.of(mask_of("....", ".XX.", "....")), (10.0, 20.0))
     assert area.equals(shapely.box(10, 20, 30, 40))
 
 
 def test_a_hole_stays_a_hole():
-    area = outlines(mask_of("XXX", "X.X", "XXX"), (1.0, 1.0))
+    area = outlines(Runs.of(mask_of("XXX", "X.X", "XXX")), (1.0, 1.0))
     (piece,) = area.geoms
     (hole,) = piece.interiors
     assert shapely.Polygon(hole).equals(shapely.box(1, 1, 2, 2))
 
 
 def test_an_island_in_a_hole_is_a_piece_of_its_own():
-    area = outlines(mask_of("XXXXX", "X...X", "X.X.X", "X...X", "XXXXX"), (1.0, 1.0))
+    area = outlines(Runs.of(mask_of("XXXXX", "X...X", "X.X.X", "X...X", "XXXXX")), (1.0, 1.0))
     assert sorted(piece.area for piece in area.geoms) == [1, 16]
 
 
 def test_pixels_that_touch_at_a_corner_are_two_pieces():
-    assert len(outlines(mask_of("X.", ".X"), (1.0, 1.0)).geoms) == 2
+    assert len(outlines(Runs.of(mask_of("X.", ".X")), (1.0, 1.0)).geoms) == 2
 
 
 def test_a_hole_that_touches_the_outside_at_a_corner_stays_valid():
-    area = outlines(mask_of("XXX", "X.X", "XX."), (1.0, 1.0))
+    area = outlines(Runs.of(mask_of("XXX", "X.X", "XX.")), (1.0, 1.0))
     assert area.is_valid
     assert area.area == 7
 
 
 def test_no_tissue_has_no_outline():
-    assert outlines(np.zeros((3, 3), bool), (1.0, 1.0)).is_empty
+    assert outlines(Runs.of(np.zeros((3, 3), bool)), (1.0, 1.0)).is_empty
 
 
 def test_a_pixel_counts_where_its_centre_is_inside():

@@ -54,7 +54,7 @@ def test_no_read_is_larger_than_a_block_even_where_there_is_one_level(slide_of):
     watched = Watched(slide_of(np.full((3000, 5000, 3), 240, np.uint8), mpp=0.25))
     picture = read_picture(watched, 8.0)
     assert picture.pixels.shape == (94, 156, 3)
-    assert max(watched.areas) <= 2048 * 2048
+    assert max(watched.areas) <= 1024 * 1024
     assert sum(watched.areas) == pytest.approx(3000 * 5000, rel=0.02)
 
 
@@ -72,12 +72,22 @@ def test_a_slide_coarser_than_asked_is_used_as_it_is(slide_of):
     assert picture.mpp == (4.0, 4.0)
 
 
-def test_the_level_read_is_twice_as_fine_because_jpeg_halves_colour(test_data):
+def test_the_coarsest_level_that_is_fine_enough_is_read(test_data):
     with open_slide(test_data / "truth/truth_dev.svs") as slide:  # levels of 0.5, 2 and 8 µm/px
-        assert read_picture(slide, 8.0).level == 1
-        assert read_picture(slide, 16.0).level == 2
-        assert read_picture(slide, 2.0).level == 1  # only level 0 is twice as fine: not read whole
-        assert read_picture(slide, 1.0).level == 0
+        picture = read_picture(slide, 8.0)
+        assert (picture.level, picture.finer) == (2, 1)
+        picture = read_picture(slide, 16.0)
+        assert (picture.level, picture.finer) == (2, None)  # which is twice as fine
+        picture = read_picture(slide, 2.0)
+        assert (picture.level, picture.finer) == (1, None)  # only level 0 is finer
+        picture = read_picture(slide, 1.0)
+        assert (picture.level, picture.finer) == (0, None)
+
+
+def test_where_it_is_asked_for_the_level_read_is_twice_as_fine(test_data):
+    with open_slide(test_data / "truth/truth_dev.svs") as slide:
+        levels = [read_picture(slide, mpp, fine=True).level for mpp in (8.0, 16.0, 2.0, 1.0)]
+    assert levels == [1, 2, 1, 0]
 
 
 def test_a_picture_too_large_for_memory_is_refused_before_it_is_made(slide_of, monkeypatch):

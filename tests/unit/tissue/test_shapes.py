@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from wsi_tools.tissue.shapes import close_gaps, drop_small_pieces, fill_small_holes
+from wsi_tools.tissue import bands, shapes
+from wsi_tools.tissue.runs import Runs
+from wsi_tools.tissue.shapes import close_gaps
 
 MPP = (8.0, 8.0)
 PIXEL_UM2 = 64
@@ -15,6 +17,14 @@ masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
 def blank() -> np.ndarray:
     return np.zeros((40, 40), bool)
+
+
+def drop_small_pieces(mask, area_um2, mpp):
+    return shapes.drop_small_pieces(Runs.of(mask), area_um2, mpp).mask
+
+
+def fill_small_holes(mask, area_um2, mpp):
+    return shapes.fill_small_holes(Runs.of(mask), area_um2, mpp).mask
 
 
 def test_pieces_are_kept_from_their_area_in_square_micrometres():
@@ -53,6 +63,13 @@ def test_a_gap_closes_when_the_disk_cannot_enter_it():
     mask[5:35, 5:15] = mask[5:35, 19:35] = True  # four pixels apart, 32 µm
     assert not close_gaps(mask, 8, MPP)[20, 15:19].any()
     assert close_gaps(mask, 16, MPP)[20, 15:19].all()
+
+
+def test_closing_in_bands_is_closing_at_once(monkeypatch):
+    mask = np.random.default_rng(0).random((200, 150)) < 0.2
+    at_once = close_gaps(mask, 24, MPP)
+    monkeypatch.setattr(bands, "BAND_PX", 7 * 150)
+    assert np.array_equal(close_gaps(mask, 24, MPP), at_once)
 
 
 def test_closing_does_not_grow_tissue_towards_the_edge_of_the_picture():

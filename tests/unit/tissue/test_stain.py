@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from wsi_tools.tissue.options import H_DAB, HE
-from wsi_tools.tissue.stain import Absorbance, glass_colour, is_foreign
+from wsi_tools.tissue.stain import UNIT, Absorbance, glass_colour, judged
 
 GLASS = (242, 240, 243)
 EVERY_ROW = slice(None)
@@ -22,8 +22,19 @@ def stained(haematoxylin: float, eosin: float) -> tuple[int, int, int]:
     return int(red), int(green), int(blue)
 
 
+def is_foreign(absorbance: Absorbance, stain) -> np.ndarray:
+    _, foreign = judged(absorbance, stain)
+    return foreign
+
+
 def foreign(colour: tuple[int, int, int], stain=HE) -> bool:
     return bool(is_foreign(Absorbance.of(on_glass(colour)), stain)[0, 0])
+
+
+def exact(picture: np.ndarray, glass: tuple[int, int, int]) -> np.ndarray:
+    """Optical density of each channel in double precision, (3, h, w)."""
+    light = (np.minimum(picture, glass) + 1.0) / (np.array(glass) + 1.0)
+    return -np.log10(light).transpose(2, 0, 1)
 
 
 def test_glass_is_the_commonest_bright_colour_however_little_there_is_of_it():
@@ -45,10 +56,30 @@ def test_a_picture_without_glass_is_measured_against_white():
 
 def test_density_is_the_logarithm_of_the_light_lost():
     absorbance = Absorbance.of(on_glass((23, 240, 243)))
-    red, green, blue = (each[0, 0] for each in absorbance.channels(EVERY_ROW))
-    assert red == pytest.approx(np.log10(243 / 24), rel=1e-6)
+    red, green, blue = (each[0, 0] / UNIT for each in absorbance.channels(EVERY_ROW))
+    assert red == pytest.approx(np.log10(243 / 24), abs=0.5 / UNIT)
     assert (green, blue) == (0, 0)
-    assert absorbance.density[0, 0] == pytest.approx(red / 3, rel=1e-6)
+    assert absorbance.density(EVERY_ROW)[0, 0] == pytest.approx(red / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize("than", [0.02, 0.0314, 0.05, 0.75, 2.4])
+def test_whole_numbers_compare_densities_as_the_logarithm_does(than):
+    picture = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    picture[:100] = np.maximum(picture[:100], 215)  # pale
+    picture[0, 0] = 0
+    absorbance = Absorbance(picture, (255, 240, 243))
+    density = exact(picture, absorbance.glass).mean(axis=0)
+    differs = absorbance.denser(than) != (density > than)
+    assert np.abs(density[differs] - than).max(initial=0) < 1 / UNIT
+
+
+def test_what_is_there_is_what_is_opaque_and_the_foreign_is_some_of_it():
+    picture = np.random.default_rng(0).integers(150, 256, (50, 40, 3), dtype=np.uint8)
+    absorbance = Absorbance(picture, (250, 250, 250))
+    opaque, foreign = judged(absorbance, HE)
+    assert np.array_equal(opaque, absorbance.denser(0.05))
+    assert opaque[foreign].all()
+    assert 0 < foreign.sum() < opaque.sum()
 
 
 def test_brighter_than_glass_is_no_negative_density():
@@ -100,7 +131,7 @@ def test_diaminobenzidine_is_kept_where_it_was_asked_for():
 def test_the_colour_is_judged_as_by_its_hue(stain):
     picture = np.random.default_rng(0).integers(0, 256, (300, 600, 3), dtype=np.uint8)
     absorbance = Absorbance.of(picture)
-    channels = np.stack(absorbance.channels(EVERY_ROW)).astype(float)
+    channels = absorbance.channels(EVERY_ROW) / UNIT
     density = np.maximum(channels.mean(axis=0), 1e-9)
     red, green, blue = channels / density
     along, across = red - 1, (green - blue) / np.sqrt(3)
@@ -110,6 +141,8 @@ def test_the_colour_is_judged_as_by_its_hue(stain):
     stained = in_hue & (saturation >= stain.min_saturation) & (density <= stain.max_density)
     differs = is_foreign(absorbance, stain) != ((density > 0.05) & ~stained)
     at_a_limit = np.abs(hue[..., None] - [*stain.hue_deg, stain.red_hue_deg]).min(axis=-1) < 1e-3
+    at_a_limit |= np.abs(saturation - stain.min_saturation) < 1e-6
+    at_a_limit |= np.abs(density - stain.max_density) < 1e-6
     assert not (differs & ~at_a_limit & (saturation > 1e-3)).any()  # grey has no hue
 
 
@@ -120,5 +153,5 @@ def test_a_colour_on_the_limit_is_the_stains_whatever_its_rounding(level):
     glass[0, 1] = level, level, level  # has no hue: no saturation is enough for one, not the other
     absorbance = Absorbance.of(glass)
     assert is_foreign(absorbance, H_DAB)[0, :2].tolist() == [False, False]
-    opaque = absorbance.density[0, :2] > 0.05
+    opaque = absorbance.denser(0.05)[0, :2]
     assert is_foreign(absorbance, HE)[0, :2].tolist() == opaque.tolist()
