@@ -33,10 +33,18 @@ CODECS = ("NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "JPEG", "WEBP", "APERIO_JP2
 
 @dataclass
 class _Shared:
-    """An open file, closed when the last of those that read it is."""
+    """An open file, closed when the last of those that read it is.
+
+    Attributes:
+        tiff: tifffile's.
+        readers: how many are open.
+        is_sound: no read has failed: it is not to be shared with more then, for the disk may have
+            forgotten it.
+    """
 
     tiff: Any
     readers: int = 1
+    is_sound: bool = True
     lock: Lock = field(default_factory=Lock)
 
     def join(self) -> None:
@@ -62,7 +70,7 @@ class TiffReader:
     failures: ClassVar[tuple[type[Exception], ...]] = (*DECODING_FAILURES, OpenSlideError)
 
     def __init__(self, path: Path, facts: Facts | None = None) -> None:
-        self._path, self._cache = path, PieceCache()
+        self._path, self._shrink, self._cache = path, 1, PieceCache()
         self._file = _Shared(tifffile.TiffFile(path))
         try:
             self.facts = self._whole = facts or _facts(path, self._file.tiff)
@@ -74,10 +82,17 @@ class TiffReader:
 
     def read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
         """Decode a rectangle inside the level: uint8 (height, width, 3)."""
-        return read_colours(self._levels[level], (x, y, width, height), self._cache)
+        try:
+            return read_colours(self._levels[level], (x, y, width, height), self._cache)
+        except self.failures:
+            self._file.is_sound = False
+            raise
 
     def reopen(self) -> "TiffReader":
-        """Give another handle on the open file: what is read has its place named with it."""
+        """Give another handle on the open file, all of whose reads name their place, if sound."""
+        if not self._file.is_sound:
+            anew = TiffReader(self._path, self._whole)
+            return anew if self._shrink == 1 else anew._decode_at(self._shrink)
         self._file.join()
         return copy(self)
 
@@ -94,6 +109,7 @@ class TiffReader:
         self._levels = [level for level in levels if level is not None]
         sizes = (tuple(-(-side // shrink) for side in size) for size in self._whole.sizes)
         self.facts = replace(self._whole, sizes=tuple((width, height) for width, height in sizes))
+        self._shrink = shrink
         return self
 
     def close(self) -> None:

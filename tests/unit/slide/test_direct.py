@@ -1,5 +1,7 @@
 """The direct reader: OpenSlide's pixels with each tile decoded once."""
 
+import errno
+import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -157,6 +159,32 @@ def test_handles_on_a_smaller_decoding_are_opened_again_and_decode_once(test_dat
         assert np.array_equal(first, second)
     assert set(decoded.values()) == {1}
     assert len(decoded) == 5  # of 120 px
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_after_a_read_that_failed_the_file_is_opened_once_more(tmp_path, monkeypatch, factor):
+    path = write(tmp_path / "a.tiff", compression="jpeg")
+    opened, opening = [], tifffile.TiffFile
+
+    def counted(path):
+        opened.append(path)
+        return opening(path)
+
+    def stumble(*_):
+        raise OSError(errno.ESTALE, "stale file handle")
+
+    with open_slide(path) as slide, slide if factor == 1 else slide.shrunk(factor) as handle:
+        monkeypatch.setattr(tifffile, "TiffFile", counted)  # the real one is called
+        with handle.reopen() as shared:
+            expected = shared.read(0, 0, 40, 40, 0)
+        assert not opened
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "pread", stumble)
+            with pytest.raises(SlideError, match="stale file handle"):
+                handle.read(handle.info.size[0] - 8, handle.info.size[1] - 8, 8, 8, 0)
+        with handle.reopen() as again:
+            assert opened == [path]
+            assert np.array_equal(again.read(0, 0, 40, 40, 0), expected)
 
 
 def test_what_is_no_jpeg_is_not_decoded_smaller(tmp_path):
