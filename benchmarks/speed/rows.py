@@ -8,7 +8,7 @@ from speed.row import Row
 
 __all__ = ["ROWS"]
 
-_MODULES = (reading, segmenting, embedding, bags, training, memory, startup)
+_MODULES = (reading, segmenting, embedding, bags, training, startup, memory)
 
 ROWS: Mapping[str, Row] = MappingProxyType(
     {row.key: row for module in _MODULES for row in module.ROWS}
