@@ -31,7 +31,7 @@ MOST_THREADS = 4  # on one bag: a machine may read for many models at once
 
 
 def _copiers() -> Copiers:
-    """Threads beside the one that asks, as many as this process may use."""
+    """Threads beside the one that asks: a few, if this process may use so many."""
     cores = min(available_cores(), torch.get_num_threads())  # which OMP_NUM_THREADS may have set
     return Copiers(min(MOST_THREADS, cores) - 1)
 

@@ -38,8 +38,8 @@ class _Shared:
     Attributes:
         tiff: tifffile's.
         readers: how many are open.
-        is_sound: no read has failed: it is not to be shared with more then, for the disk may have
-            forgotten it.
+        is_sound: whether no read has failed yet; after one the disk may have forgotten the file,
+            and handles to come open it anew.
     """
 
     tiff: Any
@@ -92,6 +92,7 @@ class TiffReader:
         """Give another handle on the open file, all of whose reads name their place, if sound."""
         if not self._file.is_sound:
             anew = TiffReader(self._path, self._whole)
+            anew._cache = self._cache
             return anew if self._shrink == 1 else anew._decode_at(self._shrink)
         self._file.join()
         return copy(self)

@@ -54,6 +54,7 @@ def colour_plane(page: Any) -> Plane:
         raise SlideError("some tiles are left out, which OpenSlide fills")
     plane = _EncodedPlane(0, page, COLOURS, 0)
     _refuse_cut(plane, page)
+    _ = page.keyframe.decode  # made here: that may move the file's position, which threads share
     tiles = jpeg_tiles(page)
     return plane if tiles is None else _JpegPlane(plane, tiles)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 __all__ = ["Copiers"]
 
@@ -40,10 +40,11 @@ class Copiers:
         try:
             work()
         finally:
-            for each in begun:
-                if not each.cancel():
-                    each.result()
+            running = [each for each in begun if not each.cancel()]
+            wait(running)
+            for each in running:
+                each.result()
 
     def _begin(self) -> None:
-        self._process = os.getpid()
         self._pool = ThreadPoolExecutor(max(1, self._threads), "copies")  # starts them when needed
+        self._process = os.getpid()

@@ -201,6 +201,9 @@ class FeatureRows:
             return self.source.read(rows, verify=verify, copiers=copiers)
 
 
+WRONG_KIND = (IsADirectoryError, NotADirectoryError)  # of what lies where a file should
+
+
 @contextmanager
 def _reading(store: Path, node: str) -> Iterator[None]:
     """Turn whatever a torn file leads to into the one error that names it."""
@@ -210,7 +213,7 @@ def _reading(store: Path, node: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise StoreError(f"{store}: there is no {node}") from None
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, *WRONG_KIND) as error:
         raise StoreError(
             f"{store}: {node} is torn ({error}); delete the store and run again"
         ) from None

@@ -19,17 +19,20 @@ BAND_PX = 2**18  # below a tenth of a millisecond a step threads wait for one an
 MOST_THREADS = 4  # other slides are at work beside this one
 
 
-def band_by_band(shape: tuple[int, ...], work: Callable[[slice], Found]) -> list[Found]:
+def band_by_band(
+    shape: tuple[int, ...], work: Callable[[slice], Found], *, least: int = 1
+) -> list[Found]:
     """Do something with every band of rows of a picture.
 
     Args:
         shape: (h, w, …) of the picture.
         work: takes the rows of a band; several are at work at once.
+        least: rows of a band.
 
     Returns:
         What was found in each, in no order.
     """
-    step = max(1, BAND_PX // shape[1])
+    step = max(least, BAND_PX // shape[1])
     bands = [slice(top, min(top + step, shape[0])) for top in range(0, shape[0], step)]
     threads = min(MOST_THREADS, available_cores(), len(bands))
     dealt = [bands[first::threads] for first in range(threads)]

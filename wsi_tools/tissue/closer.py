@@ -26,6 +26,7 @@ __all__ = ["look_closer"]
 Mask = NDArray[np.bool_]
 
 BLOCK_PX = 32  # side of what is looked at closely
+WIDEST_PX = 1024  # of neighbours looked at together: what is read for them is several times as wide
 GLANCE = 2  # one pixel of so many along each axis is asked whether there may be ink
 # In a block and those around it, of which a whole stroke of ink is foreign, of tissue 1 in 300:
 SUSPECT_SHARE = 1 / 64  # of what is opaque
@@ -62,7 +63,9 @@ def _suspects(absorbance: Absorbance, stain: StainColour) -> Iterator[Block]:
     first = runs.row * runs.shape[1]
     spans = np.stack([runs.row, runs.row + 1, runs.start - first, runs.end - first], axis=1)
     for top, bottom, left, right in (spans * BLOCK_PX).tolist():
-        yield slice(top, min(bottom, height)), slice(left, min(right, width))
+        rows, end = slice(top, min(bottom, height)), min(right, width)
+        for start in range(left, end, WIDEST_PX):
+            yield rows, slice(start, min(start + WIDEST_PX, end))
 
 
 def _may_hold_ink(opaque: Mask, foreign: Mask) -> Mask:

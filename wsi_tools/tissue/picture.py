@@ -24,7 +24,7 @@ __all__ = ["Block", "Picture", "each_block", "read_block", "read_picture"]
 Block = tuple[slice, slice]
 """Rows and columns of a picture."""
 
-THREAD_BLOCKS = 4  # fewer are read sooner than the slide is opened again
+THREAD_BLOCKS = 4  # fewer are read sooner than a thread begins, or opens the slide again
 BLOCK_PX = 1024  # side of a block of three channels in pixels of the level read: 3 MB of bytes
 LARGEST_VALUES = (
     300_000_000  # a 100k × 80k slide at 8 µm/px has 24 million; 300 MB, 1.2 GB of floats

@@ -107,12 +107,12 @@ class Runs:
 def _least_joined(count: int, one: Ints, other: Ints) -> Ints:
     """The least of all that each of `count` things is joined to, from pairs; (count,).
 
-    Each round hangs the greater root of every pair on a lesser one, so that no more than half of
-    those that are still to be joined stay roots.
+    Each round hangs every root that is the greater of a pair on the least it is paired with, so
+    that in two rounds at least half of those that are still to be joined cease to be roots.
     """
     least = np.arange(count)
     while len(one):
-        least[np.maximum(one, other)] = np.minimum(one, other)
+        np.minimum.at(least, np.maximum(one, other), np.minimum(one, other))
         least = _followed(least)
         one, other = least[one], least[other]
         apart = one != other

@@ -113,7 +113,8 @@ def _look_at_colours(slide: "Slide", options: TissueOptions) -> _Look:
     _refuse_other_kind(slide.info, method, SEGMENTERS, MULTIPLEX_SEGMENTERS)
     by_colour = method != "otsu"  # of which JPEG keeps half the resolution
     picture = read_picture(slide, options.seg_mpp, fine=by_colour)
-    foreign = None if options.stain is None else look_closer(slide, picture, options.stain)
+    stain = None if method == "none" else options.stain
+    foreign = look_closer(slide, picture, stain) if stain else None
     return _Look(method, picture, picture.pixels, foreign)
 
 

@@ -33,7 +33,7 @@ def close_gaps(mask: Mask, radius_um: float, mpp: Pair) -> Mask:
         first = y + rows.start - reach.start
         closed[rows] = whole[first : first + rows.stop - rows.start, x : x + mask.shape[1]]
 
-    band_by_band(mask.shape, close)
+    band_by_band(mask.shape, close, least=1 + 4 * y)  # no more beside a band than in it
     return closed
 
 

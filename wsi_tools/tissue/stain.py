@@ -60,7 +60,7 @@ class Absorbance:
         Returns:
             uint16 (3, rows, w), of which `UNIT` is a density of 1; their sum is a uint16 too.
         """
-        levels = planes(self.picture[rows])
+        levels = _planes(self.picture[rows])
         densities = np.empty(levels.shape, np.uint16)
         for level, white, density in zip(levels, self.glass, densities, strict=True):
             cv2.LUT(level, _table(white), density)
@@ -98,7 +98,7 @@ def _total(channels: Densities) -> Densities:
     return total
 
 
-def planes(picture: Pixels) -> Pixels:
+def _planes(picture: Pixels) -> Pixels:
     """Part the colours of a picture, uint8 (h, w, 3), in memory of their own: (3, h, w)."""
     parted = np.empty((3, *picture.shape[:2]), np.uint8)
     cv2.split(picture, list(parted))  # into memory that is there, an eighth of the time
@@ -125,7 +125,7 @@ def asked_rows(picture: Pixels) -> slice:
 
 def _glass_levels(picture: Pixels) -> NDArray[np.int64]:
     """How often pixels that may be glass have each level, channel by channel; (3, 256)."""
-    red, green, blue = levels = planes(picture)
+    red, green, blue = levels = _planes(picture)
     darkest = cv2.min(cv2.min(red, green), blue)  # numpy is slow along an axis of three
     brightest = cv2.max(cv2.max(red, green), blue)
     glass = ((darkest >= GLASS_DARKEST) & (brightest - darkest <= GLASS_TINT)).view(np.uint8)
@@ -154,7 +154,8 @@ def judged(absorbance: Absorbance, stain: StainColour) -> tuple[Mask, Mask]:
 
 def _has_colour(channels: Plane, stain: StainColour) -> Mask:
     """Whether pixels have the colour of a stain, from their channels (3, n); bool (n,)."""
-    density, along, across, past, short, red_past = _projected(channels, stain)
+    along, across, past, short, red_past = _projected(channels, stain)
+    density = channels.sum(axis=0) / np.float32(3 * UNIT)  # of whole numbers: alike everywhere
     chroma2 = along * along + across * across
     lowest, highest = stain.hue_deg
     stained = _between(past, short, highest - lowest) & (density <= stain.max_density)
@@ -166,7 +167,7 @@ def _has_colour(channels: Plane, stain: StainColour) -> Mask:
 
 
 def _projected(channels: Plane, stain: StainColour) -> Plane:
-    """What `_projections` makes of channels (3, n), by this thread alone; (6, n)."""
+    """What `_projections` makes of channels (3, n), by this thread alone; (5, n)."""
     projections = _projections(stain)
     found = np.empty((len(projections), channels.shape[1]), np.float32)
     for first in range(0, channels.shape[1], BLAS_COLUMNS):
@@ -177,12 +178,12 @@ def _projected(channels: Plane, stain: StainColour) -> Plane:
 
 @cache
 def _projections(stain: StainColour) -> Plane:
-    """What channels of absorbance are multiplied by; float32 (6, 3).
+    """What channels of absorbance are multiplied by; float32 (5, 3).
 
-    The first three rows give density, and hue and saturation as a vector that is not yet divided by
-    it: (red ÷ density − 1, (green − blue) ÷ √3 ÷ density). The others are positive where the hue is
-    up to half a turn past the lowest, the highest and the red hue, and negative where it is short
-    of it; a limit belongs to what it bounds.
+    The first two rows give hue and saturation as a vector that is not yet divided by density:
+    (red ÷ density − 1, (green − blue) ÷ √3 ÷ density). The others are positive where the hue is up
+    to half a turn past the lowest, the highest and the red hue, and negative where it is short of
+    it; a limit belongs to what it bounds.
     """
     density = np.full(3, 1 / 3)
     along, across = np.eye(3)[0] - density, np.array([0, 1, -1]) / np.sqrt(3)
@@ -192,7 +193,7 @@ def _projections(stain: StainColour) -> Plane:
     )
     touching = TOUCHING * density
     limits = past + touching, short - touching, red_past + touching
-    return (np.stack([density, along, across, *limits]) / UNIT).astype(np.float32)
+    return (np.stack([along, across, *limits]) / UNIT).astype(np.float32)
 
 
 def _between(past: Plane, short: Plane, span_deg: float) -> Mask:

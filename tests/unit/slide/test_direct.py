@@ -148,7 +148,7 @@ def test_a_smaller_decoding_is_near_to_the_mean_of_the_pixels(test_data, factor)
     assert 10 * np.log10(255**2 / noise) > 40  # dB
 
 
-def test_handles_on_a_smaller_decoding_are_opened_again_and_decode_once(test_data, decoded):
+def test_handles_on_a_smaller_decoding_decode_each_tile_once(test_data, decoded):
     with (
         open_slide(test_data / "slides/cmu-1-small-region.svs") as slide,
         slide.shrunk(2) as small,
@@ -162,7 +162,9 @@ def test_handles_on_a_smaller_decoding_are_opened_again_and_decode_once(test_dat
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-def test_after_a_read_that_failed_the_file_is_opened_once_more(tmp_path, monkeypatch, factor):
+def test_after_a_read_that_failed_the_file_is_opened_once_more(
+    tmp_path, monkeypatch, decoded, factor
+):
     path = write(tmp_path / "a.tiff", compression="jpeg")
     opened, opening = [], tifffile.TiffFile
 
@@ -184,7 +186,9 @@ def test_after_a_read_that_failed_the_file_is_opened_once_more(tmp_path, monkeyp
                 handle.read(handle.info.size[0] - 8, handle.info.size[1] - 8, 8, 8, 0)
         with handle.reopen() as again:
             assert opened == [path]
+            decoded.clear()
             assert np.array_equal(again.read(0, 0, 40, 40, 0), expected)
+            assert not decoded  # what was decoded before is shared all the same
 
 
 def test_what_is_no_jpeg_is_not_decoded_smaller(tmp_path):

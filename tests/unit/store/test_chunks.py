@@ -1,6 +1,8 @@
 """Rows straight from chunk files: the same bytes as Zarr gives, or left to Zarr."""
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +166,24 @@ def test_threads_name_a_torn_chunk(tmp_path, monkeypatch):
     for _ in range(20):
         with pytest.raises(ValueError, match="chunk 56 is missing"):
             chunks.read(copiers=copiers)
+
+
+def test_nothing_is_copied_any_more_once_a_failure_is_told():
+    begun, ended, delays = threading.Semaphore(0), [], iter([0, 0.05, 0.1])
+
+    def work():
+        if threading.current_thread() is threading.main_thread():
+            for _ in range(3):
+                begun.acquire()  # until all help
+            return
+        begun.release()
+        time.sleep(next(delays))
+        ended.append(threading.get_ident())
+        raise ValueError("torn")
+
+    with pytest.raises(ValueError, match="torn"):
+        Copiers(3).share(work, parts=9)
+    assert len(ended) == 3
 
 
 def test_a_small_copy_is_not_shared(chunks, monkeypatch):

@@ -1,5 +1,7 @@
 """Reading a store that is torn: one error, which names the file."""
 
+import shutil
+
 import numpy as np
 import pytest
 from scene import Scene, tree
@@ -45,6 +47,20 @@ def test_a_torn_chunk_is_named(scene: Scene):
     content = bytearray(chunk.read_bytes())
     content[100] ^= 1
     chunk.write_bytes(content)
+    with pytest.raises(StoreError, match=r"case.zarr: grids/grid/coords is torn .*run again"):
+        scene.store.grid("grid")
+
+
+@pytest.mark.parametrize("name", ["c/0", "c/0/0"])
+def test_something_else_in_the_place_of_a_chunk_is_torn_too(scene: Scene, name):
+    scene.write()
+    place = scene.store.path / "grids/grid/coords" / name
+    if place.is_dir():
+        shutil.rmtree(place)
+        place.write_bytes(b"")
+    else:
+        place.unlink()
+        place.mkdir()
     with pytest.raises(StoreError, match=r"case.zarr: grids/grid/coords is torn .*run again"):
         scene.store.grid("grid")
 
