@@ -1,6 +1,6 @@
 """Metrics of survival: hand-written values, lifelines', torchsurv's, and the sign of risk."""
 
-import time as clock
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -226,8 +226,10 @@ def test_an_empty_risk_group_has_no_log_rank():
     assert np.isnan(log_rank_p(np.array([1.0, 2]), np.ones(2, bool), np.zeros(2, bool)))
 
 
-def test_ten_thousand_patients_take_less_than_a_second():
+def test_ten_thousand_patients_are_compared_without_a_table_of_all_pairs():
     time, event, risk = followed(0, 10_000, ties=False)
-    begin = clock.perf_counter()
+    tracemalloc.start()
     once(harrell, time, event, risk)
-    assert clock.perf_counter() - begin < 1
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000**2  # bytes: a quarter of such a table in float32
