@@ -140,6 +140,8 @@ def _create(record: Path) -> Lease:
     except (BusyError, OSError):  # a newer generation came between; or the disk is full
         mine.file.close()
         record.unlink(missing_ok=True)
+        with suppress(OSError):  # the newer one may have gone, and could not take the folder along
+            record.parent.rmdir()
         raise
     return mine
 

@@ -151,14 +151,30 @@ def test_an_owner_goes_on_beating_after_a_full_disk(tmp_path, monkeypatch):
         assert held.record.read_text() != first
 
 
-def test_a_lease_that_cannot_be_written_leaves_no_record(tmp_path, monkeypatch):
+def test_a_lease_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(_: Lease) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Lease, "beat", full)
     with pytest.raises(OSError, match="No space left"):
         take(tmp_path, Watch())
-    assert list((tmp_path / "case").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_comes_second_takes_the_folder_along_where_the_first_has_gone(tmp_path, monkeypatch):
+    check = Lease.check
+
+    def overtaken(held):
+        newer = record(tmp_path, ELSEWHERE, 2)
+        try:
+            check(held)
+        finally:
+            newer.unlink()  # its folder could not go with it: a record was in it
+
+    monkeypatch.setattr(Lease, "check", overtaken)
+    with pytest.raises(BusyError, match="another worker took this slide over"):
+        take(tmp_path, Watch())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_who_was_taken_over_reports_that_whatever_else_goes_wrong(tmp_path):
