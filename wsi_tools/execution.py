@@ -128,6 +128,13 @@ def available_cores() -> int:
     return max(1, min(cores, _cgroup_cores()))
 
 
+def computing_cores() -> int:
+    """Those that PyTorch computes on: OMP_NUM_THREADS may allow fewer."""
+    import torch  # the supervisor does without
+
+    return min(available_cores(), torch.get_num_threads())
+
+
 def _cgroup_cores() -> int:
     try:
         with open("/sys/fs/cgroup/cpu.max") as file:  # noqa: PTH123 a kernel file, not a path of ours

@@ -236,16 +236,13 @@ def _recipe(given: Mapping[str, Any], paper: "PaperRecipe | None") -> Any:
 
 
 def _compute(given: Mapping[str, Any]) -> Any:
-    import torch
-
-    from wsi_tools.execution import available_cores
+    from wsi_tools.execution import computing_cores
     from wsi_tools.training import Compute
 
     jobs = given["jobs"]
-    cores = min(available_cores(), torch.get_num_threads())  # which OMP_NUM_THREADS may have set
     return Compute(
         given["device"],
-        max(1, cores // jobs),
+        max(1, computing_cores() // jobs),
         given["cache_gb"] / jobs,
         given["tensorboard"],
         jobs,

@@ -19,7 +19,7 @@ from wsi_tools.cohort.stores import (
     open_features,
 )
 from wsi_tools.errors import DataError, InputError
-from wsi_tools.execution import available_cores
+from wsi_tools.execution import computing_cores
 from wsi_tools.mil import Bag
 from wsi_tools.store.copying import Copiers
 from wsi_tools.store.layout import SUFFIX
@@ -32,8 +32,7 @@ MOST_THREADS = 4  # on one bag: a machine may read for many models at once
 
 def _copiers() -> Copiers:
     """Threads beside the one that asks: a few, if this process may use so many."""
-    cores = min(available_cores(), torch.get_num_threads())  # which OMP_NUM_THREADS may have set
-    return Copiers(min(MOST_THREADS, cores) - 1)
+    return Copiers(min(MOST_THREADS, computing_cores()) - 1)
 
 
 @dataclass(frozen=True)

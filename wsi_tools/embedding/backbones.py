@@ -15,7 +15,6 @@ from wsi_tools.embedding.cards import Card, find_card
 from wsi_tools.embedding.devices import (
     DTYPES,
     computing_in,
-    cores,
     find_device,
     find_dtype,
     lanes_of,
@@ -41,6 +40,7 @@ from wsi_tools.embedding.weights import (
     sha256_of,
 )
 from wsi_tools.errors import InputError, UnavailableError
+from wsi_tools.execution import computing_cores
 
 __all__ = ["Backbone", "load_backbone", "resized_for"]
 
@@ -237,7 +237,7 @@ def _ready(
     card = replace(network.card, revision=record.revision or network.card.revision)
     transform = _transform(card)
     if engine == "openvino":
-        share = openvino.Share(cores(), lanes_of(device, dtype))
+        share = openvino.Share(computing_cores(), lanes_of(device, dtype))
         module = openvino.compiled(module, card, record.identity, dtype, share)
     elif device.type == "cpu":
         module = quickened(module, transform.px, dtype)

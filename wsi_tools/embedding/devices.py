@@ -9,12 +9,11 @@ from torch import Tensor
 
 from wsi_tools.embedding import ENGINES, openvino
 from wsi_tools.errors import InputError, UnavailableError
-from wsi_tools.execution import available_cores
+from wsi_tools.execution import computing_cores
 
 __all__ = [
     "DTYPES",
     "computing_in",
-    "cores",
     "find_device",
     "find_dtype",
     "lanes_of",
@@ -81,16 +80,12 @@ def computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextMan
     return nullcontext()
 
 
-def cores() -> int:
-    """How many compute: those this process may use, unless OMP_NUM_THREADS or torch has fewer."""
-    return min(available_cores(), torch.get_num_threads())
-
-
 def lanes_of(device: torch.device, dtype: torch.dtype) -> int:
     """How many batches a device computes on at a time; on a CPU each has as many cores."""
     if device.type == "cpu":
-        cores_each = -(-cores() // MOST_LANES)
-        return cores() // cores_each
+        cores = computing_cores()
+        cores_each = -(-cores // MOST_LANES)
+        return cores // cores_each
     return 1 if dtype == torch.float32 else GPU_LANES  # `computing_in` turns TF32 off for all
 
 

@@ -9,7 +9,7 @@ from math import inf
 import torch
 
 from wsi_tools.embedding.backbones import Backbone
-from wsi_tools.embedding.devices import cores
+from wsi_tools.execution import computing_cores
 
 __all__ = ["Pace", "fitting"]
 
@@ -46,7 +46,7 @@ class Pace:
         """
         device, lanes = backbones[0].device, min(each.lanes for each in backbones)
         if device.type == "cpu":
-            return cls(batch or CPU_BATCH, lanes, partial(_begin_on_cores, cores()))
+            return cls(batch or CPU_BATCH, lanes, partial(_begin_on_cores, computing_cores()))
         torch.cuda.empty_cache()  # what is cached for others counts as taken
         fits = min(_fitting_batch(each, tile_px, lanes) for each in backbones)
         return cls(batch or fits, lanes, _beginning_on(device, lanes))

@@ -57,9 +57,8 @@ def test_the_slides_of_a_patient_are_segments_far_apart_on_one_lattice(stores):
 @pytest.fixture
 def large(stores, monkeypatch):
     """A bag of three chunks that threads share, and its values."""
-    monkeypatch.setattr("wsi_tools.store.chunks.SHARED_BYTES", 0)
-    monkeypatch.setattr("wsi_tools.cohort.bags.available_cores", lambda: 4)
-    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    monkeypatch.setattr("wsi_tools.store.chunks.SHARED_BYTES", 0)  # so that a small bag is shared
+    monkeypatch.setattr("wsi_tools.cohort.bags.computing_cores", lambda: 4)  # on any machine
     values = np.random.default_rng(0).normal(size=(2500, 3)).astype(np.float16)
     stores.add("a", values, index=[(row, 0) for row in range(2500)])
     return open_bags(stores.path, Cohort.of_slides(["a"])), values

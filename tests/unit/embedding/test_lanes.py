@@ -12,9 +12,10 @@ import torch
 
 from wsi_tools.embedding import devices
 from wsi_tools.embedding.backbones import load_backbone
-from wsi_tools.embedding.devices import cores, lanes_of
+from wsi_tools.embedding.devices import lanes_of
 from wsi_tools.embedding.lanes import Lanes
 from wsi_tools.embedding.pace import Pace, fitting
+from wsi_tools.execution import computing_cores
 
 
 def test_what_was_made_comes_in_the_order_of_the_items_whoever_is_ready_first():
@@ -85,10 +86,10 @@ def threads():
 
 def test_a_lane_of_a_cpu_computes_on_its_share_of_the_cores(threads):
     pace = Pace.of([load_backbone("timm:test_resnet", weights="random:0")], 160)
-    for count in (1, 2, cores()):
+    for count in (1, 2, computing_cores()):
         with Lanes(count, partial(pace.begin, count)) as lanes:
             (share,) = set(lanes.each(lambda _: torch.get_num_threads(), range(2 * count)))
-        assert share == max(1, cores() // count)
+        assert share == max(1, computing_cores() // count)
     assert torch.get_num_threads() == threads  # of who started the lanes
 
 
@@ -96,7 +97,7 @@ def test_a_lane_of_a_cpu_computes_on_its_share_of_the_cores(threads):
     ("free_cores", "lanes"), [(1, 1), (2, 2), (16, 16), (17, 8), (24, 12), (40, 13), (64, 16)]
 )
 def test_a_cpu_has_a_lane_for_each_core_or_for_as_many_cores_each(monkeypatch, free_cores, lanes):
-    monkeypatch.setattr(devices, "cores", lambda: free_cores)
+    monkeypatch.setattr(devices, "computing_cores", lambda: free_cores)  # of another machine
     assert lanes_of(torch.device("cpu"), torch.float32) == lanes
 
 
@@ -138,7 +139,7 @@ def test_on_a_cpu_batches_are_small_unless_another_size_is_asked_for():
 def test_a_plug_ins_network_which_may_keep_what_it_sees_has_one_lane():
     own = load_backbone("timm:test_resnet", weights="random:0")
     foreign = replace(own, card=replace(own.card, builder="a_package:build"))
-    assert Pace.of([own], 160).lanes == cores()
+    assert Pace.of([own], 160).lanes == computing_cores()
     assert Pace.of([own, foreign], 160).lanes == 1
 
 
